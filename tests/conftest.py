@@ -1,0 +1,35 @@
+"""What every test gets: a deadline of its own, and property tests that draw the same examples each time."""
+
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import hypothesis
+import pytest
+
+DEADLINE_S_DEFAULT = 60
+
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
+
+
+class DeadlineMissed(BaseException):
+    """A test ran past its deadline. Not an Exception, so that no supervisor under test can swallow it."""
+
+
+@pytest.fixture(autouse=True)
+def _deadline(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that runs past its deadline: 60 s, or what `@pytest.mark.deadline(seconds)` says."""
+    marker = request.node.get_closest_marker("deadline")
+    seconds = marker.args[0] if marker else DEADLINE_S_DEFAULT
+
+    def missed(_number: int, _frame: FrameType | None) -> None:
+        raise DeadlineMissed(f"{request.node.nodeid} ran for more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, missed)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
