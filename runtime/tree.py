@@ -18,14 +18,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
-from typing import Any, TypeAlias, Union, cast
+from typing import Any, TypeAlias, cast
 
 Page: TypeAlias = tuple[bytes, bytes]
 """(digest, sorted 64-byte entries); at most PAGE_ENTRIES_MAX of them."""
 Inner: TypeAlias = tuple[bytes, int, tuple["Node", ...], tuple[bytes, ...]]
 """(digest, count of entries below, 16 children, 4 quad digests)."""
-Node: TypeAlias = Union[Page, Inner]
-Change: TypeAlias = tuple[bytes, Union[bytes, None]]
+Node: TypeAlias = Page | Inner
+Change: TypeAlias = tuple[bytes, bytes | None]
 """(key hash, value hash), or (key hash, None) to delete."""
 
 HASH_BYTES = 32
@@ -327,7 +327,7 @@ def prove(root: Node, kh: bytes) -> tuple[tuple[bytes, ...], bytes]:
     """(path, page) that shows `kh` present or absent; `runtime.proof` verifies it against the root's digest.
 
     The path has one element of 192 bytes a nibble, from the root down: the three sibling quads, then the three
-    sibling children within the own quad, ascending, the own omitted. It ends at a page; an absent child is an empty one.
+    sibling children within the own quad, ascending, the own omitted. It ends at a page, empty for an absent child.
     """
     path: list[bytes] = []
     node = root
