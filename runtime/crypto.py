@@ -8,7 +8,7 @@ Rules on top of the libraries: the zero account never signs; malformed input mea
 needs s <= N/2 and a recovery id of 0 or 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 import sr25519
@@ -16,6 +16,7 @@ from coincurve import PublicKey
 from nacl.bindings import crypto_sign_open
 from nacl.exceptions import BadSignatureError
 
+from runtime.crypto_vectors import TABLE
 from runtime.hashing import blake2b256
 
 PUBLIC_BYTES = 32
@@ -59,7 +60,10 @@ def verify(scheme: int, public: bytes, message: bytes, signature: bytes) -> bool
 
 
 def _verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
-    """libsodium: S canonical, A canonical, A and R not of small order, no cofactor. It reads 32 bytes of `public` unasked."""
+    """Strict as libsodium is: S and A canonical, A and R not of small order, no cofactor.
+
+    libsodium reads 32 bytes of `public` whatever its length, so `verify` checks the length first.
+    """
     if len(signature) != SIGNATURE_BYTES:
         return False
     try:
@@ -70,11 +74,11 @@ def _verify_ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 def _verify_sr25519(public: bytes, message: bytes, signature: bytes) -> bool:
-    """schnorrkel with the context "substrate", which the library has built in. It raises ValueError on malformed bytes."""
+    """The schnorrkel library, whose context "substrate" is built in. It raises ValueError on malformed bytes."""
     if len(signature) != SIGNATURE_BYTES:
         return False
     try:
-        return sr25519.verify(signature, message, public)
+        return bool(sr25519.verify(signature, message, public))
     except ValueError:
         return False
 
@@ -90,3 +94,19 @@ def _verify_ecdsa(account: bytes, message: bytes, signature: bytes) -> bool:
     except ValueError:
         return False
     return blake2b256(key.format(compressed=True)) == account
+
+
+def edge_vectors() -> Iterator[tuple[str, int, bool, bytes, bytes, bytes]]:
+    """The pinned cases: (name, scheme, expected, public, message, signature)."""
+    for row in TABLE.splitlines():
+        fields, _, name = row.partition(" | ")
+        scheme, expected, *parts = fields.split()
+        public, message, signature = (b"" if part == "-" else bytes.fromhex(part) for part in parts)
+        yield f"{Scheme(int(scheme)).name.lower()}: {name}", int(scheme), expected == "good", public, message, signature
+
+
+def check_edge_vectors() -> None:
+    """Raise EdgeVectorMismatch unless every pinned case is decided as the chain's rule says. About 10 ms."""
+    wrong = [name for name, scheme, expected, *case in edge_vectors() if verify(scheme, *case) is not expected]
+    if wrong:
+        raise EdgeVectorMismatch(wrong)

@@ -1,8 +1,8 @@
 """Hashing: the hash functions of the chain, each with one name.
 
-blake2b256 identifies (blocks, extrinsics, accounts); twox is fast and not collision-proof, so it names pallets and items
-only, or keys that users cannot choose (spec/chain.md §1.9). A personalised blake2b separates domains: the same bytes
-hashed as `leaf` and as `node` never collide.
+blake2b256 identifies (blocks, extrinsics, accounts); twox is fast and not collision-proof, so it names pallets and
+items only, or keys that users cannot choose (spec/chain.md §1.9). A personalised blake2b separates domains: the same
+bytes hashed as `leaf` and as `node` never collide.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def twox64_concat(data: bytes) -> bytes:
     return twox64(data) + data
 
 
-def preset(person: bytes, digest_bytes: int = HASH_BYTES) -> "hashlib.blake2b":
+def preset(person: bytes, digest_bytes: int = HASH_BYTES) -> hashlib.blake2b:
     """A blake2b object with `person` set, to be used as `h = PRESET.copy(); h.update(data); h.digest()`.
 
     ValueError if `person` is longer than 16 bytes.
