@@ -1,0 +1,1 @@
+"""The `heddle` command. It sits on top: it may import everything, nothing imports it."""

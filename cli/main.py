@@ -1,0 +1,80 @@
+"""The entry point of `heddle`: a list of command groups, each imported only when it is used.
+
+`heddle --help` therefore reads no more than this file, and only `heddle node` ever loads libp2p.
+"""
+
+import importlib
+import sys
+
+import typer
+from typer._click import Command, Context  # typer 0.29 carries its own click
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from cli.errors import CliError
+
+# name -> what it is for; its commands are `app` in cli/<name>_command.py. A row is added when the command works.
+COMMANDS: dict[str, str] = {
+    "network": "Start, look at and stop a network of real nodes on this machine.",
+}
+
+EPILOG = "Exit codes: 0 done, 1 failed, 2 usage, 3 no node answers, 4 refused before signing, 5 not found, 6 timed out."
+
+
+class LazyGroup(TyperGroup):
+    """A group whose commands are modules, imported when one is run or completed, never to list them."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return TyperCommand(name=cmd_name, help=COMMANDS[cmd_name])
+
+    def resolve_command(self, ctx: Context, args: list[str]) -> tuple[str | None, Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            command = get_command(importlib.import_module(f"cli.{name}_command").app)
+            command.name = name
+        return name, command, rest
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    help="Heddle: a chain that matches, runs, pays and verifies compute jobs.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"heddle {version('heddle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def heddle(
+    *,
+    version: bool = typer.Option(False, "--version", help="Print the version.", callback=_show_version, is_eager=True),
+) -> None:
+    """Heddle: a chain that matches, runs, pays and verifies compute jobs."""
+
+
+def main() -> None:
+    """Run one command; turn its error into a message, a next step and an exit code."""
+    try:
+        get_command(app).main(prog_name="heddle")
+    except CliError as error:
+        from cli.output import show_error
+
+        show_error(error, as_json="--json" in sys.argv)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()
