@@ -1,0 +1,25 @@
+# The whole workflow. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+PYTHON_IN := .venv/bin/python
+HEDDLE := .venv/bin/heddle
+
+.PHONY: help setup check test clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: ## make .venv with .venv/bin/heddle, and build the job runtimes
+	@scripts/setup.sh
+
+check: setup ## ruff and mypy --strict
+	@$(PYTHON_IN) scripts/run_tests.py --only-checks
+
+test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)
+	@$(PYTHON_IN) scripts/run_tests.py $(PARTS)
+
+clean: ## remove environments, builds and caches
+	@rm -rf .venv .venv-clients build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
