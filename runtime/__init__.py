@@ -1,0 +1,1 @@
+"""The deterministic world: types, codec, pallet API, state, executive. No I/O, no clock, no threads."""

@@ -1,0 +1,145 @@
+"""Typed storage: the values and maps that a pallet declares.
+
+Keys follow Substrate: twox128(pallet) ‖ twox128(item) ‖ hasher(key). Hashers are never opaque, so that a key can be
+read back from its raw form: BLAKE2 for keys that users influence, TWOX for sequential ids (spec/chain.md §1.9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from runtime.hashing import blake2_128_concat, twox64_concat, twox128
+from runtime.scale import Codec
+from runtime.state import State
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+KEY_CACHE_MAX = 1 << 18
+"""Raw keys remembered per map; the cache is dropped whole when full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hasher:
+    """A storage hasher: its name in the metadata (`index`), its function, and the bytes it puts before the key."""
+
+    name: str
+    index: int
+    hash: Callable[[bytes], bytes]
+    skip: int
+
+
+BLAKE2 = Hasher("Blake2_128Concat", 2, blake2_128_concat, 16)
+TWOX = Hasher("Twox64Concat", 5, twox64_concat, 8)
+
+
+class StorageItem:
+    """What the metadata says of one item, and its raw prefix."""
+
+    def __init__(self, state: State, pallet: str, item: str, value: Codec, default: Any, docs: str) -> None:
+        self.state = state
+        self.item = item
+        self.codec = value
+        self.default = default
+        self.docs = docs
+        self.prefix = twox128(pallet.encode()) + twox128(item.encode())
+        self.key_codecs: tuple[Codec, ...] = ()
+        self.hashers: tuple[Hasher, ...] = ()
+
+
+class Value(StorageItem, Generic[V]):
+    """One value. `get` gives the default when absent."""
+
+    def get(self) -> V:
+        value = self.state.read(self.prefix, self.codec)
+        result: V = self.default if value is None else value
+        return result
+
+    def put(self, value: V) -> None:
+        self.state.write(self.prefix, self.codec, value)
+
+    def remove(self) -> None:
+        self.state.write(self.prefix, self.codec, None)
+
+
+class Map(StorageItem, Generic[K, V]):
+    """Values by key. With several keys, `key` is a tuple in their order."""
+
+    def __init__(
+        self,
+        state: State,
+        pallet: str,
+        item: str,
+        keys: tuple[tuple[Codec, Hasher], ...],
+        value: Codec,
+        default: Any,
+        docs: str,
+    ) -> None:
+        super().__init__(state, pallet, item, value, default, docs)
+        self.key_codecs = tuple(codec for codec, _ in keys)
+        self.hashers = tuple(hasher for _, hasher in keys)
+        self._raw: dict[Any, bytes] = {}
+
+    def raw_key(self, key: K) -> bytes:
+        """The raw storage key of `key`."""
+        raw = self._raw.get(key)
+        if raw is None:
+            if len(self._raw) >= KEY_CACHE_MAX:
+                self._raw.clear()
+            raw = self._raw[key] = self.raw_prefix(key if len(self.key_codecs) > 1 else (key,))
+        return raw
+
+    def raw_prefix(self, keys: Any) -> bytes:
+        """The raw prefix of the first `len(keys)` keys."""
+        parts = zip(self.key_codecs, self.hashers, keys, strict=False)
+        return self.prefix + b"".join([hasher.hash(codec.encode(key)) for codec, hasher, key in parts])
+
+    def key_of(self, raw: bytes) -> K:
+        """The key that a raw storage key holds."""
+        keys, position = [], len(self.prefix)
+        for codec, hasher in zip(self.key_codecs, self.hashers, strict=True):
+            key, position = codec.decode_from(raw, position + hasher.skip)
+            keys.append(key)
+        result: Any = tuple(keys) if len(keys) > 1 else keys[0]
+        return result  # type: ignore[no-any-return]  # a tuple or a key: only the declaration knows
+
+    def find(self, key: K) -> V | None:
+        """The value, or None."""
+        value: V | None = self.state.read(self.raw_key(key), self.codec)
+        return value
+
+    def get(self, key: K) -> V:
+        """The value, or the item's default."""
+        value = self.state.read(self.raw_key(key), self.codec)
+        result: V = self.default if value is None else value
+        return result
+
+    def contains(self, key: K) -> bool:
+        return self.state.read(self.raw_key(key), self.codec) is not None
+
+    def put(self, key: K, value: V) -> None:
+        self.state.write(self.raw_key(key), self.codec, value)
+
+    def remove(self, key: K) -> None:
+        self.state.write(self.raw_key(key), self.codec, None)
+
+    def items(self, *keys: Any) -> Iterator[tuple[K, V]]:
+        """All pairs, or those under the first keys, ascending by raw key.
+
+        For checks, genesis and queries. A call or a hook uses `drain` or an index of its own with a bound.
+        """
+        for raw, value in self.state.iterate(self.raw_prefix(keys), self.codec):
+            yield self.key_of(raw), value
+
+    def drain(self, limit: int, *keys: Any) -> int:
+        """Remove at most `limit` pairs under the first keys, ascending by raw key. The number removed."""
+        raws: list[bytes] = []
+        for raw, _ in self.state.iterate(self.raw_prefix(keys), self.codec):
+            if len(raws) == limit:
+                break
+            raws.append(raw)
+        for raw in raws:
+            self.state.write(raw, self.codec, None)
+        return len(raws)
