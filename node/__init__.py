@@ -1,0 +1,1 @@
+"""Everything of a node that touches the world: store, network, clock, RPC, processes."""
