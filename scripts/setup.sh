@@ -83,14 +83,16 @@ install_packages() { # every line of constraints.txt; --no-deps because the list
     while IFS= read -r line; do
       printf '%s\n' "$line" >>$log
       case $line in
-        Collecting* | "Requirement already satisfied"*) count=$((count + 1)) ;;
-        "Installing collected"*) line="  installing" ;;
+        Collecting* | Processing* | "Requirement already satisfied"*) count=$((count + 1)) ;;
+        "Installing collected"*) line="installing" ;;
         *) continue ;;
       esac
+      line=${line%% (from*}
+      line=${line##*[ /]}
       if [ -t 1 ]; then
-        printf '\r  [%3d/%3d] %-60.60s' "$count" "$total" "${line#* }"
-      elif [ $((count % 20)) -eq 0 ] || [ "$line" = "  installing" ]; then
-        printf '  [%3d/%3d] %s\n' "$count" "$total" "${line#* }"
+        printf '\r  [%3d/%3d] %-60.60s' "$count" "$total" "$line"
+      elif [ $((count % 20)) -eq 0 ] || [ "$count" -eq "$total" ]; then
+        printf '  [%3d/%3d] %s\n' "$count" "$total" "$line"
       fi
     done
   local result=${PIPESTATUS[0]}
