@@ -14,9 +14,7 @@ from typer.main import get_command
 from cli.errors import CliError
 
 # name -> what it is for; its commands are `app` in cli/<name>_command.py. A row is added when the command works.
-COMMANDS: dict[str, str] = {
-    "network": "Start, look at and stop a network of real nodes on this machine.",
-}
+COMMANDS: dict[str, str] = {}
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 usage, 3 no node answers, 4 refused before signing, 5 not found, 6 timed out."
 
