@@ -28,10 +28,10 @@ from runtime.errors import (
     TokenValue,
 )
 from runtime.pallet import CallDefinition, Origin, Pallet, RuntimeCall
-from runtime.scale import Bounded, Codec, Named, Registry, ScaleError, SumType
-from runtime.scale.codec import Field, Shape, VariantShape, byte_string, decode_compact, encode_compact, integer
+from runtime.scale import Codec, Named, Registry, ScaleError
+from runtime.scale.codec import Field, Shape, VariantShape, decode_compact, encode_compact, integer
 from runtime.scale.declare import docs_of
-from runtime.state import LAYERS_MAX, LayersExceeded, State
+from runtime.state import LayersExceeded, State
 from runtime.types import Hash
 
 CALL_DEPTH_MAX = 8
@@ -46,15 +46,38 @@ def new_registry() -> Registry:
     """A registry in which pallets may refer to `RuntimeCall` before all pallets are known."""
     registry = Registry()
     for placeholder in (RuntimeCall, RuntimeEvent):
-        registry.forwards[placeholder] = _late(placeholder.__name__)
+        registry.forwards[placeholder] = _late(placeholder)
     return registry
 
 
-def _late(name: str) -> Codec:
-    def unbound(*_: Any) -> Any:
-        raise TypeError(f"{name} is used before the runtime is composed")
+class LateCodec(Codec):
+    """A codec whose functions come later: other codecs may already refer to it."""
 
-    return Codec(unbound, unbound, Shape("variant", ("heddle_runtime", name)))
+    __slots__ = ("bound",)
+
+    def __init__(self, name: str) -> None:
+        self.bound: Codec | None = None
+
+        def target() -> Codec:
+            if self.bound is None:
+                raise TypeError(f"{name} is used before the runtime is composed")
+            return self.bound
+
+        super().__init__(
+            lambda value: target().encode(value),
+            lambda data, position: target().decode_from(data, position),
+            Shape("variant", ("heddle_runtime", name)),
+        )
+
+    def bind(self, codec: Codec) -> Codec:
+        """Give the codec its functions and its shape; returns `codec`."""
+        self.bound = codec
+        self.shape = codec.shape
+        return codec
+
+
+def _late(placeholder: type) -> LateCodec:
+    return LateCodec(placeholder.__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +89,55 @@ class EventRecord:
 
     phase: int | None
     event: Any
+
+
+EVENTS_MAX = 1 << 18
+"""Most events of one block; far above what block weight allows."""
+NO_TOPICS = b"\x00"
+PHASE_INITIALIZATION = b"\x02"
+PHASE_FINALIZATION = b"\x01"
+
+
+def phase_of(extrinsic: int) -> bytes:
+    """The encoded phase of the extrinsic with this index in the block."""
+    return b"\x00" + extrinsic.to_bytes(4, "little")
+
+
+def _events_codec(registry: Registry) -> Codec:
+    """`Vec<EventRecord>`: in the overlay (encoded phase, event) pairs, decoded as EventRecord."""
+    event = registry.codec(RuntimeEvent)
+    topics = registry.codec(tuple[Hash, ...])
+
+    def encode(value: Any) -> bytes:
+        encode_event = event.encode
+        return encode_compact(len(value)) + b"".join([phase + encode_event(e) + NO_TOPICS for phase, e in value])
+
+    def decode_from(data: bytes, position: int) -> tuple[tuple[EventRecord, ...], int]:
+        count, position = decode_compact(data, position)
+        if count > EVENTS_MAX:
+            raise ScaleError(f"{count} events, at most {EVENTS_MAX} allowed")
+        records = []
+        for _ in range(count):
+            kind, position = data[position], position + 1
+            phase = {0: int.from_bytes(data[position : position + 4], "little"), 1: -1, 2: None}[kind]
+            decoded, position = event.decode_from(data, position + 4 * (kind == 0))
+            _, position = topics.decode_from(data, position)
+            records.append(EventRecord(phase, decoded))
+        return tuple(records), position
+
+    phases = (
+        VariantShape("ApplyExtrinsic", 0, (Field(None, integer(32), "u32"),)),
+        VariantShape("Finalization", 1, ()),
+        VariantShape("Initialization", 2, ()),
+    )
+    phase_codec = Codec(_never, _never, Shape("variant", ("frame_system", "Phase"), variants=phases))
+    fields = (Field("phase", phase_codec), Field("event", event), Field("topics", topics))
+    shape = Shape("composite", ("frame_system", "EventRecord"), fields=fields)
+    return Codec(encode, decode_from, Shape("sequence", of=(Codec(_never, _never, shape),)))
+
+
+EventRecords = Annotated[tuple[Any, ...], Named(_events_codec)]
+"""The type of System.Events."""
 
 
 class Runtime:
@@ -167,10 +239,8 @@ class Runtime:
                 depth -= 1
             return RuntimeCall(definition, arguments), position
 
-        codec = self.registry.forwards[RuntimeCall]
-        codec.encode, codec.decode_from = encode, decode_from
-        codec.shape = Shape("variant", ("heddle_runtime", "RuntimeCall"), variants=self._outer("Call"))
-        self.call_codec = codec
+        shape = Shape("variant", ("heddle_runtime", "RuntimeCall"), variants=self._outer("Call"))
+        self.call_codec = self._late(RuntimeCall).bind(Codec(encode, decode_from, shape))
 
     def _bind_event(self) -> None:
         by_id, codecs = self._event_by_id, self._event_codecs
@@ -181,10 +251,13 @@ class Runtime:
                 raise ScaleError(f"no event {data[position]}.{data[position + 1]}")
             return codecs[event].decode_from(data, position + 2)
 
-        codec = self.registry.forwards[RuntimeEvent]
-        codec.encode, codec.decode_from = self.encode_event, decode_from
-        codec.shape = Shape("variant", ("heddle_runtime", "RuntimeEvent"), variants=self._outer("Event"))
-        self.event_codec = codec
+        shape = Shape("variant", ("heddle_runtime", "RuntimeEvent"), variants=self._outer("Event"))
+        self.event_codec = self._late(RuntimeEvent).bind(Codec(self.encode_event, decode_from, shape))
+
+    def _late(self, placeholder: type) -> LateCodec:
+        codec = self.registry.forwards[placeholder]
+        assert isinstance(codec, LateCodec), "the registry must come from new_registry()"
+        return codec
 
     def _outer(self, what: str) -> tuple[VariantShape, ...]:
         """One variant per pallet that has calls (or events), each with that pallet's own enum."""

@@ -46,3 +46,52 @@ def cost_ps(reads: int, writes: int, extra_us: int = 0) -> int:
     """The weight of a call that reads `reads` and changes `writes` keys, in picoseconds, 1.5 x the measured units."""
     micros = CALL_US + reads * READ_US + writes * CHANGED_KEY_US + extra_us
     return micros * 3 // 2 * PICOSECONDS_PER_MICROSECOND
+
+
+BASE_BLOCK_PS = 5_000 * PICOSECONDS_PER_MICROSECOND
+BASE_EXTRINSIC_PS = 100 * PICOSECONDS_PER_MICROSECOND
+BLOCK_PERCENT_OF_SLOT = 25
+NORMAL_PERCENT = 75
+BLOCK_BYTES_MAX = 2 << 20
+ONE = 10**18
+
+
+class BlockBudget:
+    """The weight and length that a block of `slot_ms` has, and how much of it is used (spec/chain.md (f))."""
+
+    def __init__(self, slot_ms: int) -> None:
+        self.total_ps = slot_ms * BLOCK_PERCENT_OF_SLOT * 10 * PICOSECONDS_PER_MICROSECOND
+        self.normal_max_ps = self.total_ps * NORMAL_PERCENT // 100
+        self.normal_max_bytes = BLOCK_BYTES_MAX * NORMAL_PERCENT // 100
+        self.used_ps = 0
+        self.normal_ps = 0
+        self.bytes = 0
+        self.normal_bytes = 0
+
+    def take(self, dispatch_class: DispatchClass, weight_ps: int, length: int) -> bool:
+        """Reserve room for one extrinsic; False, with nothing changed, if there is none."""
+        if dispatch_class is DispatchClass.NORMAL:
+            if self.normal_ps + weight_ps > self.normal_max_ps or self.normal_bytes + length > self.normal_max_bytes:
+                return False
+            self.normal_ps += weight_ps
+            self.normal_bytes += length
+        elif dispatch_class is DispatchClass.OPERATIONAL and (
+            self.used_ps + weight_ps > self.total_ps or self.bytes + length > BLOCK_BYTES_MAX
+        ):
+            return False
+        self.used_ps += weight_ps
+        self.bytes += length
+        return True
+
+    def snapshot(self) -> tuple[int, int, int, int]:
+        """The used amounts, for `restore`."""
+        return self.used_ps, self.normal_ps, self.bytes, self.normal_bytes
+
+    def restore(self, saved: tuple[int, int, int, int]) -> None:
+        """Forget what was taken since `snapshot`."""
+        self.used_ps, self.normal_ps, self.bytes, self.normal_bytes = saved
+
+    def fullness(self) -> int:
+        """Share of the normal room in use, 10^18 = all: the larger of weight and length."""
+        weight = self.normal_ps * ONE // self.normal_max_ps
+        return max(weight, self.normal_bytes * ONE // self.normal_max_bytes)
