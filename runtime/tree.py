@@ -13,6 +13,7 @@ inner node costs what a binary one would and lets an update rehash only the quad
 Nodes never change, so each block holds its own root, forks share what they have in common, and dropping a root
 prunes it. Sizes: a key hash, a value hash and a digest are 32 bytes each; counts are entries.
 """
+
 from __future__ import annotations
 
 from bisect import bisect_left
@@ -143,6 +144,26 @@ def _inner(size: int, children: tuple[Node, ...]) -> Inner:
 
 
 # --- Updating -------------------------------------------------------------------------------------------------------
+
+
+def hashed(
+    changes: Iterable[tuple[bytes, bytes | None]], key_hash_of: Callable[[bytes], bytes] = key_hash
+) -> list[Change]:
+    """Raw (storage key, value or None) changes, each key once and in any order, as `update` takes them.
+
+    `key_hash_of` may be a cache of `key_hash`.
+    """
+    copy_value = _copy_value
+    result: list[Change] = []
+    for key, value in changes:
+        if value is None:
+            result.append((key_hash_of(key), None))
+        else:
+            hasher = copy_value()
+            hasher.update(value)
+            result.append((key_hash_of(key), hasher.digest()))
+    result.sort()
+    return result
 
 
 def update(root: Node, changes: Sequence[Change]) -> Node:
