@@ -167,11 +167,9 @@ class States:
         node = self._blocks.get(head.hash)
         if node is not None:
             return node.root
-        cached = self._roots.get(head.hash)
-        if cached is not None:
-            return cached
         self.require(head)
-        return self._rebuild(head)
+        cached = self._roots.get(head.hash)
+        return self._rebuild(head) if cached is None else cached
 
     def _rebuild(self, head: Head) -> tree.Node:
         """From the nearest root above, taking back one block after the other."""
