@@ -1,0 +1,1 @@
+"""Jobs: from a registered specification to a settled end (spec/job-layer.md §2)."""

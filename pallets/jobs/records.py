@@ -1,0 +1,207 @@
+"""What the chain stores of a job, of each of its slots and of each execution.
+
+"A" is the active clock of spec/chain.md's agenda: it stands still while no blocks are made, so that an outage of the
+chain expires no lease. Deadlines are in A, schedules in milliseconds.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated
+
+from pallets.jobs import bounds
+from pallets.jobs.failure import Failure
+from pallets.jobs.report import Delivery, Output
+from pallets.jobs.types import RuntimeKind
+from runtime.scale import U8, U32, U64, U128, Bounded, SumType, variant
+from runtime.types import AccountId, Hash
+
+
+class JobState(Enum):
+    """DESIGN §7. Done, Cancelled, Expired, Skipped and Omitted absorb."""
+
+    WAITING = 0
+    OPEN = 1
+    MATCHED = 2
+    ASSIGNED = 3
+    DONE = 4
+    CANCELLED = 5
+    EXPIRED = 6
+    SKIPPED = 7
+    OMITTED = 8
+
+
+LIVE_STATES = (JobState.WAITING, JobState.OPEN, JobState.MATCHED, JobState.ASSIGNED)
+
+
+class Expiry(Enum):
+    """Which time-out ended a job."""
+
+    QUEUE = 0
+    FIRST_START = 1
+    TOTAL = 2
+
+
+class JobEnd(SumType):
+    """How a job ended."""
+
+    __slots__ = ()
+
+
+@variant(0)
+@dataclass(frozen=True, slots=True)
+class JobSucceeded(JobEnd):
+    """Enough results were accepted."""
+
+
+@variant(1)
+@dataclass(frozen=True, slots=True)
+class JobFailed(JobEnd):
+    """Too few results were accepted; `reason` is the last failure."""
+
+    reason: Failure
+
+
+@variant(2)
+@dataclass(frozen=True, slots=True)
+class JobCancelled(JobEnd):
+    """The owner cancelled it."""
+
+
+@variant(3)
+@dataclass(frozen=True, slots=True)
+class JobExpired(JobEnd):
+    """A time-out of the whole job passed."""
+
+    expiry: Expiry
+
+
+class SlotState(Enum):
+    """A slot is a place for one processor, for all executions."""
+
+    VACANT = 0
+    OFFERED = 1
+    ACKNOWLEDGED = 2
+    CLOSED = 3
+
+
+class ExecutionState(Enum):
+    """DESIGN §7. Accepted, Rejected, Failed, Lost, TimedOut, Cancelled and Skipped absorb."""
+
+    SCHEDULED = 0
+    RUNNING = 1
+    SUSPECT = 2
+    COMMITTED = 3
+    REPORTED = 4
+    ACCEPTED = 5
+    REJECTED = 6
+    FAILED = 7
+    LOST = 8
+    TIMED_OUT = 9
+    CANCELLED = 10
+    SKIPPED = 11
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job's changing part. The specification is stored once, beside it.
+
+    `id_hash` names the job on every fork: H(genesis ‖ owner ‖ sequence ‖ H(spec)). `executions` is per slot.
+    `vacant`, `acknowledged` and `closed_slots` count slots; `closed` and `accepted` (execution, slot) pairs. `wake` is
+    the chain slot at which the agenda looks at the job. All other `_at` fields and deadlines are in A.
+    """
+
+    id_hash: Hash
+    owner: AccountId
+    sequence: U64
+    spec_hash: Hash
+    state: JobState
+    end: JobEnd | None
+    runtime: RuntimeKind
+    slots: U8
+    executions: U32
+    reward: U128
+    registered_slot: U64
+    registered_block: U32
+    registered_at: U64
+    matched_at: U64
+    ended_slot: U64
+    queue_deadline: U64
+    total_deadline: U64
+    vacant: U8
+    acknowledged: U8
+    closed_slots: U8
+    closed: U32
+    accepted: U32
+    inputs_unavailable: U8
+    last_failure: Failure | None
+    wake: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One of a job's slots. `generation` rises with each vacation and fences every call of a processor.
+
+    `ask` is the agreed price per execution; `drawn` tells that sortition was part of the match, so that its results
+    count for reputation. `vacant_at` (A) and `vacant_block` say since when it waits. `next` is the first execution that
+    is not materialised yet, `live` the materialised ones that have not ended, `newest` one more than the highest that
+    ended. `results_hash` chains every ended execution: H(previous ‖ execution number ‖ record).
+    """
+
+    state: SlotState
+    generation: U32
+    processor: AccountId | None
+    manager: AccountId | None
+    matcher: AccountId | None
+    ask: U128
+    drawn: bool
+    start_delay_ms: U64
+    acknowledge_deadline: U64
+    vacant_at: U64
+    vacant_block: U32
+    next: U32
+    newest: U32
+    live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
+    ended: U32
+    results_hash: Hash
+    wake: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One execution of one slot: its present attempt, then how it ended.
+
+    `attempt` counts from 1 and fences reports. `due_ms` is when it may start, `deadline` (A) when it must have
+    started (Scheduled) or reported (Running). `heartbeat_at` (A) is the last sign of life of the run.
+    """
+
+    state: ExecutionState
+    attempt: U8
+    attempts_left: U8
+    lost_left: U8
+    due_ms: U64
+    deadline: U64
+    processor: AccountId | None
+    started_ms: U64
+    heartbeat_at: U64
+    failure: Failure | None
+    digest: Hash | None
+    fuel: U64
+    paid: U128
+    ended_slot: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The accepted output of one execution of one slot."""
+
+    output: Output
+    deliveries: Annotated[tuple[Delivery, ...], Bounded(bounds.DESTINATIONS_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a job remembers of a manager: lost executions, and whether it is excluded from the job."""
+
+    manager: AccountId
+    failures: U8
+    excluded: bool
