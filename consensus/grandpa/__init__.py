@@ -1,0 +1,1 @@
+"""The GRANDPA finality gadget: vote graph, rounds, and the voter that drives them."""
