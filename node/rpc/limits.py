@@ -39,7 +39,8 @@ class Limits:
     """A WebSocket client that is silent for two intervals is dropped."""
     linger_ms: int = 1_000
     """How long the answer to a refused request may be read before the connection is closed."""
-    linger_bytes_max: int = MEBIBYTE
+    linger_bytes_max: int = 16 * MEBIBYTE
+    """A whole body that is just too big is thrown away, so that its sender learns why."""
     memory_bytes_max: int = 256 * MEBIBYTE
     """All requests being received and all answers waiting to be read, of all connections together."""
 
