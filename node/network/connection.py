@@ -3,7 +3,6 @@
 Stock 0.8.1 ends the process when a stream handler raises or a negotiation is invalid UTF-8 (reference/libp2p.md).
 """
 
-import logging
 from collections.abc import Awaitable, Callable
 
 import trio
@@ -11,12 +10,13 @@ from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable
 from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
+from node.log import logger
 from node.network.framing import FramedStream, discard
 from node.network.muxer import BoundedYamux
 from node.network.port import PeerId
 from node.network.upgrade import NEGOTIATION_LIMIT_S, accept, propose
 
-log = logging.getLogger("heddle.network")
+log = logger("network")
 
 INBOUND_STREAMS_MAX = 64
 REFUSED_STREAMS_MAX = 256
@@ -94,7 +94,7 @@ class Connection:
             await handler(self, protocol, FramedStream(stream))
         except Exception as error:  # noqa: BLE001 - a supervisor: the stream's failure is counted and goes no further
             self._failed_streams += 1
-            log.debug("stream of %s failed: %s: %.200r", self.peer, type(error).__name__, str(error))
+            log.debug("a stream failed", peer=self.peer, error=f"{type(error).__name__}: {error}")
             if self._failed_streams > FAILED_STREAMS_MAX:
                 self.close("too many of its streams failed")
         finally:

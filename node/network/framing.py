@@ -47,7 +47,7 @@ class FramedStream:
         poll_s = WINDOW_POLL_FIRST_S
         with trio.move_on_after(SLOW_READER_LIMIT_S):
             # The library signals no event when the window opens.
-            while self._stream.send_window < size and not self._stream.send_closed:  # noqa: ASYNC110
+            while self._stream.send_window < size and not self._stream.send_closed:
                 await trio.sleep(poll_s)
                 poll_s = min(WINDOW_POLL_MAX_S, poll_s * 2)
             return

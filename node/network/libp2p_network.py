@@ -5,7 +5,6 @@ connection a peer) -> handshake on our genesis -> PeerUp -> notifications and re
 One supervisor per connection: whatever a peer provokes ends that connection only.
 """
 
-import logging
 import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -16,17 +15,25 @@ from libp2p.custom_types import TProtocol
 from libp2p.protocol_muxer.multiselect import Multiselect
 from trio_typing import TaskStatus
 
+from node.log import logger
 from node.network.address_book import AddressBook
 from node.network.addresses import PeerAddress, format_address, is_ip, parse_address, scope
 from node.network.ban_table import BanTable
 from node.network.config import NetworkConfig
 from node.network.connection import Connection
-from node.network.framing import FramedStream
+from node.network.framing import FramedStream, FrameTooLong
 from node.network.handshake import encode_handshake
 from node.network.peer import Peer
 from node.network.peer_exchange import PROTOCOL as PEER_EXCHANGE
 from node.network.peer_exchange import decode_peers, encode_peers
-from node.network.peer_reputation import MALFORMED_MESSAGE, WRONG_GENESIS, PeerReputation, Penalty
+from node.network.peer_reputation import (
+    MALFORMED_MESSAGE,
+    OVERSIZED_MESSAGE,
+    TIMED_OUT,
+    WRONG_GENESIS,
+    PeerReputation,
+    Penalty,
+)
 from node.network.port import (
     EVENTS_QUEUE_MAX,
     NOTIFICATION_BYTES_MAX,
@@ -48,7 +55,7 @@ from node.network.tcp_stream import TcpStream, Traffic
 from node.network.tuning import prepare_libp2p
 from node.network.upgrade import Identity, upgrade
 
-log = logging.getLogger("heddle.network")
+log = logger("network")
 
 UPGRADE_LIMIT_S = 10.0
 DIAL_LIMIT_S = 10.0
@@ -81,7 +88,6 @@ class Libp2pNetwork:
         self._upgrading = 0
         self._dialling: set[PeerId] = set()
         self._listeners: Sequence[trio.SocketListener] = ()
-        self._nursery: trio.Nursery | None = None
         self._dial_now = trio.Event()
         self._exchange_now = trio.Event()
         self.traffic = Traffic()
@@ -119,9 +125,16 @@ class Libp2pNetwork:
         known = self._peers.get(peer)
         if known is None or not known.up:
             raise RequestFailed(peer, protocol, RequestFailure.NOT_CONNECTED)
-        with trio.move_on_after(timeout_ms / 1000):
-            return await known.requests.ask(protocol, data)
-        raise RequestFailed(peer, protocol, RequestFailure.TIMED_OUT, f"{timeout_ms} ms")
+        try:
+            with trio.fail_after(timeout_ms / 1000):
+                return await known.requests.ask(protocol, data)
+        except RequestFailed as error:
+            if error.failure is RequestFailure.TOO_LARGE:
+                self.report(peer, OVERSIZED_MESSAGE.delta, OVERSIZED_MESSAGE.reason)
+            raise
+        except trio.TooSlowError as error:
+            self.report(peer, TIMED_OUT.delta, TIMED_OUT.reason)
+            raise RequestFailed(peer, protocol, RequestFailure.TIMED_OUT, f"{timeout_ms} ms") from error
 
     def ban(self, peer: PeerId, seconds: float) -> None:
         self._bans.ban(peer, seconds, trio.current_time())
@@ -131,7 +144,7 @@ class Libp2pNetwork:
 
     def report(self, peer: PeerId, delta: int, reason: str) -> None:
         if self._reputation.change(peer, delta, trio.current_time()):
-            log.info("Banned peer %s for %.0f s: %s", peer, REPUTATION_BAN_S, reason)
+            log.info("Banned peer", peer=peer, seconds=REPUTATION_BAN_S, reason=reason)
             self.ban(peer, REPUTATION_BAN_S)
 
     def update_status(self, status: ChainStatus) -> None:
@@ -169,26 +182,28 @@ class Libp2pNetwork:
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Listen and dial while the block runs; afterwards all sockets are closed. Raises OSError: port taken."""
+        """Listen and dial while the block runs; afterwards all sockets are closed and `events` ends. Runs once.
+
+        Raises OSError when the port is taken. What the block raises comes out in an exception group.
+        """
         listeners = await trio.open_tcp_listeners(
             self._config.listen_port, host=self._config.listen_host, backlog=LISTEN_BACKLOG
         )
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
                 self._listeners = listeners
                 nursery.start_soon(self._accept_connections, nursery)
                 nursery.start_soon(self._dial_peers, nursery)
                 nursery.start_soon(self._exchange_peers)
-                log.info("Listening on %s", ", ".join(self.listen_addresses()))
+                log.info("Listening", addresses=" ".join(self.listen_addresses()))
                 yield
                 nursery.cancel_scope.cancel()
         finally:
             self._listeners = ()
-            self._nursery = None
             for listener in listeners:
                 await trio.aclose_forcefully(listener)
             self._peers.clear()
+            self._events_in.close()
 
     async def run_forever(self, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """The same as a task: `await nursery.start(network.run_forever)`."""
@@ -235,7 +250,7 @@ class Libp2pNetwork:
         try:
             return await self._run_connection(tcp, expected)
         except Exception as error:  # noqa: BLE001 - a supervisor: a connection's failure goes no further
-            log.debug("connection with %s failed: %s: %.200r", tcp.remote_host, type(error).__name__, str(error))
+            log.debug("a connection failed", host=tcp.remote_host, error=f"{type(error).__name__}: {error}")
             return False
         finally:
             await tcp.close()
@@ -259,7 +274,7 @@ class Libp2pNetwork:
         refusal = self._refusal(connection)
         if refusal:
             self.refused_connections_total += 1
-            log.debug("refused %s at %s: %s", peer_id, tcp.remote_host, refusal)
+            log.debug("refused a connection", peer=peer_id, host=tcp.remote_host, reason=refusal)
             return False
         return await self._run_peer(connection)
 
@@ -302,15 +317,15 @@ class Libp2pNetwork:
 
         try:
             await connection.run(self._offered, self._serve_stream, main)
-        except Exception:
-            log.exception("the connection with peer %s failed", peer.id)
+        except Exception as error:  # noqa: BLE001 - a supervisor: no traceback, as a peer could provoke many a second
+            log.warning("a connection failed", peer=peer.id, error=f"{type(error).__name__}: {error}")
         finally:
             was_up, peer.up = peer.up, False
             if self._peers.get(peer.id) is peer:
                 del self._peers[peer.id]
             peer.note_end()
         if was_up:
-            log.debug("peer %s is gone: %s", peer.id, connection.close_reason)
+            log.debug("peer is gone", peer=peer.id, reason=connection.close_reason)
             self._book.succeeded(peer.id, trio.current_time())
             await self._emit(PeerDown(peer.id, connection.close_reason))
         peer.finished.set()
@@ -334,7 +349,11 @@ class Libp2pNetwork:
             await peer.read_notifications(stream)
             return
         name = protocol.removeprefix(f"{self._prefix}/rpc/")
-        await self._requests.serve_stream(peer.id, name, stream, peer.limits)
+        try:
+            await self._requests.serve_stream(peer.id, name, stream, peer.limits)
+        except FrameTooLong:
+            self.report(peer.id, OVERSIZED_MESSAGE.delta, OVERSIZED_MESSAGE.reason)
+            raise
 
     def _punisher(self, peer: PeerId) -> Callable[[Penalty], None]:
         def punish(penalty: Penalty) -> None:
@@ -372,7 +391,7 @@ class Libp2pNetwork:
                 stream = await trio.open_tcp_stream(address.host, address.port)
             tcp = TcpStream(stream, is_initiator=True, traffic=self.traffic)
         except (OSError, trio.TooSlowError) as error:
-            log.debug("dialling %s failed: %s", address, error)
+            log.debug("dialling failed", address=str(address), error=str(error))
         else:
             came_up = await self._supervise(tcp, address.peer)
         finally:
@@ -397,7 +416,7 @@ class Libp2pNetwork:
                 for address in decode_peers(answer, host):
                     self._book.learn(address)
             except RequestFailed as error:
-                log.debug("peer exchange: %s", error)
+                log.debug("peer exchange failed", error=str(error))
             except MalformedMessage as error:
                 self.report(peer, MALFORMED_MESSAGE.delta, f"peer exchange: {error}")
             self._dial_now.set()

@@ -28,6 +28,8 @@ BUFFERED_BYTES_MAX = 16 << 20
 FRAMES_PER_SECOND_MAX = 4000
 FRAMES_BURST_MAX = 16000
 FRAMES_PER_TURN = 32
+LOOKS_PER_PING = 4
+PAUSE_S = 1.0
 
 
 class _MeteredSession:
@@ -155,6 +157,8 @@ class BoundedYamux(Yamux):
 
     async def _measure_rtt_loop(self) -> None:
         """Ping at an interval: any byte counts as life, a stopped process sends none."""
+        look_s = self._ping_interval_s / LOOKS_PER_PING
+        awake_since_s = trio.current_time()
         while not self.event_shutting_down.is_set():
             self._ping_id = (self._ping_id + 1) & 0xFFFFFFFF
             ping = struct.pack(YAMUX_HEADER_FORMAT, 0, TYPE_PING, FLAG_SYN, 0, self._ping_id)
@@ -163,8 +167,13 @@ class BoundedYamux(Yamux):
             except STREAM_ERRORS:
                 return
             self._ping_sent_time = trio.current_time()
-            await trio.sleep(self._ping_interval_s)
-            silent_s = trio.current_time() - self._tcp.received_at_s
-            if silent_s > self._silence_limit_s:
-                await self.fail(f"silent for {silent_s:.0f} s")
-                return
+            for _ in range(LOOKS_PER_PING):
+                before_s = trio.current_time()
+                await trio.sleep(look_s)
+                now_s = trio.current_time()
+                if now_s - before_s > look_s + PAUSE_S:
+                    awake_since_s = now_s  # we stood still ourselves: that is no silence of the peer
+                silent_s = now_s - max(self._tcp.received_at_s, awake_since_s)
+                if silent_s > self._silence_limit_s:
+                    await self.fail(f"silent for {silent_s:.0f} s")
+                    return

@@ -1,11 +1,11 @@
 """A peer: one connection, its notification stream in each direction, and the handshake that both must pass."""
 
-import logging
 from collections.abc import Awaitable, Callable
 
 import trio
 from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
 
+from node.log import logger
 from node.network.connection import Connection
 from node.network.framing import FramedStream, FrameTooLong
 from node.network.handshake import STATUS_BYTES_MAX, Handshake, decode_handshake
@@ -30,7 +30,7 @@ from node.network.requests import RequestClient, RequestLimits
 from node.network.token_bucket import TokenBucket
 from node.network.tuning import STREAM_ERRORS
 
-log = logging.getLogger("heddle.network")
+log = logger("network")
 
 HANDSHAKE_LIMIT_S = 10.0
 NOTIFICATIONS_PER_SECOND_MAX = 20_000
@@ -99,11 +99,11 @@ class Peer:
             await self._announced.wait()
             await self._read_frames(stream)
         except MalformedMessage as error:
-            self._punish(MALFORMED_MESSAGE)
             self.connection.close(f"malformed {error}")
+            self._punish(MALFORMED_MESSAGE)
         except FrameTooLong as error:
-            self._punish(OVERSIZED_MESSAGE)
             self.connection.close(f"it notified {error}")
+            self._punish(OVERSIZED_MESSAGE)
         except STREAM_ERRORS as error:
             self.connection.close(f"its notification stream ended: {error}")
 
@@ -128,9 +128,9 @@ class Peer:
             self._greeted.set()
 
     def _refuse_chain(self, why: str) -> None:
-        log.warning("Refused peer %s at %s: wrong genesis, %s", self.id, self.connection.host, why)
-        self._punish(WRONG_GENESIS)
+        log.warning("Refused peer: wrong genesis", peer=self.id, host=self.connection.host, detail=why)
         self.connection.close(f"wrong genesis: {why}")
+        self._punish(WRONG_GENESIS)
 
     def note_end(self) -> None:
         """After the connection: punish what only shows then."""

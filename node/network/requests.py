@@ -4,12 +4,12 @@ Wire, any number of times on one stream: request = u32 length, body (<= 64 KiB);
 body (<= 16 MiB, written in chunks). Protocol names are /<genesis hex>/rpc/<name>.
 """
 
-import logging
 from enum import IntEnum
 
 import trio
 from libp2p.protocol_muxer.exceptions import ProtocolNotSupportedError
 
+from node.log import logger
 from node.network.connection import Connection
 from node.network.framing import FramedStream, FrameTooLong
 from node.network.port import (
@@ -24,7 +24,7 @@ from node.network.port import (
 from node.network.token_bucket import TokenBucket
 from node.network.tuning import STREAM_ERRORS
 
-log = logging.getLogger("heddle.network")
+log = logger("network")
 
 STREAMS_PER_PROTOCOL_MAX = 4
 SERVED_PER_PEER_MAX = 4
@@ -162,10 +162,10 @@ class RequestServer:
         except trio.TooSlowError:
             return Status.BUSY, b""
         except Exception:
-            log.exception("the handler of %s failed", protocol)
+            log.exception("a request handler failed", protocol=protocol)
             return Status.FAILED, b""
         if len(body) > RESPONSE_BYTES_MAX:
-            log.error("the handler of %s returned %d bytes, at most %d", protocol, len(body), RESPONSE_BYTES_MAX)
+            log.error("a response is too large", protocol=protocol, size=len(body), limit=RESPONSE_BYTES_MAX)
             return Status.FAILED, b"response too large"
         return Status.OK, body
 
