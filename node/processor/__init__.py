@@ -1,0 +1,1 @@
+"""The processor: watches the chain and runs its jobs."""

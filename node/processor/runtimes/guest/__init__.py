@@ -1,0 +1,1 @@
+"""Python that runs inside the sandbox, never in the node."""
