@@ -262,7 +262,7 @@ class ChainClient:
     def _fee(events: list[Any]) -> int:
         from pallets.transaction_payment import TransactionFeePaid
 
-        return sum(event.actual_fee + event.tip for event in events if isinstance(event, TransactionFeePaid))
+        return sum(event.actual_fee for event in events if isinstance(event, TransactionFeePaid))
 
     def _failure(self, events: list[Any]) -> str | None:
         from pallets.system import ExtrinsicFailed
