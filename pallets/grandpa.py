@@ -10,6 +10,7 @@ the current one is open and equals Authorities.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated
 
 from pallets.system import System
@@ -193,7 +194,7 @@ class Grandpa(Pallet):
         kept = sorted(self.set_keys.items(), key=lambda pair: pair[0])
         if [set_id for set_id, _ in kept] != list(range(oldest, current + 1)):
             raise InvariantBroken(f"grandpa: sets kept are not {oldest}..{current}")
-        for (_, earlier), (set_id, later) in zip(kept, kept[1:], strict=False):
+        for (_, earlier), (set_id, later) in pairwise(kept):
             if earlier.last_slot is None or earlier.last_slot + 1 != later.first_slot:
                 raise InvariantBroken(f"grandpa: a gap in slots before set {set_id}")
         last = kept[-1][1]

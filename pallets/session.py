@@ -199,7 +199,7 @@ class Session(Pallet):
 
     def on_initialize(self, number: int, slot: int) -> int:
         """Refuse a disabled author; begin a session if this block is a boundary. Raises InvalidBlock(AUTHOR)."""
-        author = self.author_of(slot)
+        author = self.author_of_slot(slot)
         if author in self.disabled.get():
             raise InvalidBlock(BlockFault.AUTHOR, f"validator 0x{author.hex() if author else ''} is disabled")
         length = self.length.get()
@@ -309,7 +309,7 @@ class Session(Pallet):
         """For how long members of a set answer for what they signed in it."""
         return UNBONDING_ERAS * ERA_SESSIONS * self.length.get()
 
-    def author_of(self, slot: int) -> bytes | None:
+    def author_of_slot(self, slot: int) -> bytes | None:
         """The account that authors `slot` in a child of this state."""
         validators = self.validators.get()
         return validators[slot % len(validators)] if validators else None
