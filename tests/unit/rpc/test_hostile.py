@@ -143,9 +143,7 @@ def mutated(rng: random.Random, data: bytes) -> bytes:
         lambda old, a, _: old[:a],
         lambda old, a, b: old[:b] + old[a:b] + old[b:],
         lambda old, a, b: old[:a] + old[b:],
-        lambda old, a, b: (
-            old[:a] + rng.choice((b"\r\n", b"\0", b"\xff" * 9, b": ", b"Upgrade: websocket\r\n")) + old[a:]
-        ),
+        lambda old, a, _: old[:a] + rng.choice(PIECES) + old[a:],
     ]
     for _ in range(rng.randrange(1, 5)):
         a, b = sorted((rng.randrange(len(data) + 1), rng.randrange(len(data) + 1)))
