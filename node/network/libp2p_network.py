@@ -92,6 +92,8 @@ class Libp2pNetwork:
         self._exchange_now = trio.Event()
         self.traffic = Traffic()
         self.refused_connections_total = 0
+        self.connections_open = 0
+        self.dials_failed_total = 0
         self.connections_total = 0
         self._offered.add_handler(TProtocol(f"{self._prefix}/notif/1"), None)
         self.serve(PEER_EXCHANGE, self._tell_peers)
@@ -247,12 +249,14 @@ class Libp2pNetwork:
 
     async def _supervise(self, tcp: TcpStream, expected: PeerId | None) -> bool:
         """The supervisor of one connection. True: its peer came up. Closes the socket in any case."""
+        self.connections_open += 1
         try:
             return await self._run_connection(tcp, expected)
         except Exception as error:  # noqa: BLE001 - a supervisor: a connection's failure goes no further
             log.debug("a connection failed", host=tcp.remote_host, error=f"{type(error).__name__}: {error}")
             return False
         finally:
+            self.connections_open -= 1
             await tcp.close()
 
     async def _run_connection(self, tcp: TcpStream, expected: PeerId | None) -> bool:
@@ -397,6 +401,7 @@ class Libp2pNetwork:
         finally:
             self._dialling.discard(address.peer)
         if not came_up and address.peer not in self._peers:
+            self.dials_failed_total += 1
             self._book.failed(address.peer, trio.current_time())
         self._dial_now.set()
 
