@@ -164,7 +164,7 @@ class Balances(Pallet):
         )
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """`balances`: list of [account id as bytes, planck]. Each account once, each amount >= the existential deposit."""
+        """`balances`: list of [account id as bytes, planck]; each account once, with the existential deposit or more."""
         total = 0
         for who, amount in config.get("balances", ()):
             if self.system.accounts.contains(who):

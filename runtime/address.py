@@ -63,7 +63,9 @@ class Era:
 
     def birth(self, current: int) -> int:
         """Height of the block whose hash a signature made in this era covers, seen from height `current`."""
-        return 0 if self.period == 0 else (max(current, self.phase) - self.phase) // self.period * self.period + self.phase
+        return (
+            0 if self.period == 0 else (max(current, self.phase) - self.phase) // self.period * self.period + self.phase
+        )
 
     def death(self, current: int) -> int:
         """First height at which the transaction is no longer valid."""
@@ -124,7 +126,9 @@ def signature_codec() -> Codec:
 
     names = (("Ed25519", "ed25519", 64), ("Sr25519", "sr25519", 64), ("Ecdsa", "ecdsa", 65))
     variants = tuple(
-        VariantShape(name, index, (Field(None, fixed_bytes(size, ("sp_core", module, "Signature")), f"{module}::Signature"),))
+        VariantShape(
+            name, index, (Field(None, fixed_bytes(size, ("sp_core", module, "Signature")), f"{module}::Signature"),)
+        )
         for index, (name, module, size) in enumerate(names)
     )
     return Codec(encode, decode_from, Shape("variant", ("sp_runtime", "MultiSignature"), variants=variants))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from runtime import tree
 from runtime.errors import (
@@ -40,13 +40,13 @@ EXTRINSICS_MAX = 8_192
 """Extrinsics in one block (spec/chain.md (f))."""
 EVIDENCE_MAX = 2
 """Bare extrinsics after the timestamp: equivocation evidence (spec/chain.md (g))."""
-KEY_HASHES_MAX = 1 << 20
 
 
-class StateReader(Reader):
+class StateReader(Reader, Protocol):
     """A Reader that also knows its tree."""
 
-    root: tree.Node
+    def updated_root(self, changes: Sequence[tuple[bytes, bytes | None]]) -> tree.Node:
+        """The tree after raw changes, each key once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,6 @@ class Executive:
         self.runtime = runtime
         self.cache = cache or ExtrinsicCache()
         self.checks = SignatureChecks(runtime, self.cache)
-        self._key_hashes: dict[bytes, bytes] = {}
         self._raws: list[bytes] = []
         self._hashes: list[bytes] = []
         self._failures: dict[int, DispatchErrorValue] = {}
@@ -147,7 +146,7 @@ class Executive:
         system.note_applied(definition, call_ps + BASE_EXTRINSIC_PS, failure)
         return failure
 
-    def _apply_bare(self, extrinsic: Extrinsic) -> None:
+    def _apply_bare(self, extrinsic: Extrinsic) -> DispatchErrorValue | None:
         """An inherent: `timestamp.set` first and once, then at most two pieces of evidence."""
         definition = extrinsic.call.definition
         position = len(self._raws)
@@ -162,6 +161,7 @@ class Executive:
         except DispatchError as error:
             raise InvalidTransaction(Validity.BAD_MANDATORY, f"inherent refused: {error!r}") from error
         self.runtime.system.note_applied(definition, extrinsic.call.weight_ps + BASE_EXTRINSIC_PS, None)
+        return None
 
     def _reserve(self, dispatch_class: DispatchClass, weight_ps: int, length: int) -> None:
         if len(self._raws) >= EXTRINSICS_MAX or not self.budget.take(dispatch_class, weight_ps, length):
@@ -182,23 +182,9 @@ class Executive:
         digest = system.close_block()
         changes = state.changes()
         events = next(value for key, value in changes if key == system.events_value.prefix)
-        root = self._commit(changes)
+        root = self._reader.updated_root(changes)
         header = Header(self._parent_hash, system.number, tree.digest(root), extrinsics_root(self._hashes), digest)
         return Executed(header, tuple(self._raws), changes, events or b"", root, self._failures)
-
-    def _commit(self, changes: Sequence[tuple[bytes, bytes | None]]) -> tree.Node:
-        hashes = self._key_hashes
-        if len(hashes) > KEY_HASHES_MAX:
-            hashes.clear()
-        value_hash, key_hash = tree.value_hash, tree.key_hash
-        entries = []
-        for key, value in changes:
-            hashed = hashes.get(key)
-            if hashed is None:
-                hashed = hashes[key] = key_hash(key)
-            entries.append((hashed, None if value is None else value_hash(value)))
-        entries.sort()
-        return tree.update(self._reader.root, entries)
 
     def execute_block(self, block: Block, reader: StateReader) -> Executed:
         """Re-execute a block on its parent's state and compare every root. Raises InvalidBlock.

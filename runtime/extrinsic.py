@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from runtime.address import Era, decode_era
+from runtime.address import IMMORTAL, Era, decode_era
 from runtime.crypto import Scheme, verify
 from runtime.hashing import blake2b256
 from runtime.pallet import RuntimeCall
@@ -47,7 +47,7 @@ class Extrinsic:
     signer: bytes | None = None
     scheme: int = 0
     signature: bytes = b""
-    era: Era = Era()
+    era: Era = IMMORTAL
     nonce: int = 0
     tip: int = 0
     covered: bytes = b""
@@ -129,7 +129,7 @@ def sign_extrinsic(
     context: SigningContext,
     *,
     nonce: int,
-    era: Era = Era(),
+    era: Era = IMMORTAL,
     era_block_hash: bytes | None = None,
     tip: int = 0,
     scheme: int = Scheme.ED25519,

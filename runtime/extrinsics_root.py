@@ -6,6 +6,7 @@ cannot pass for content:
 
     root = blake2b-256(person "exts", count as u32 little-endian ‖ top)       top of no extrinsics = 32 zero bytes
 """
+
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The pallet API: how the rules of the chain are written.
 
 A pallet is a class. Its storage is declared in `__init__`, its calls are methods marked `@call`, the type of `origin`
-is the permission, hooks are ordinary overrides, and what it needs of other pallets are constructor arguments. Metadata is
-derived from the same declarations. See reference: FRAME; the shape is explained in ARCHITECTURE.md.
+is the permission, hooks are ordinary overrides, and what it needs of other pallets are constructor arguments. Metadata
+is derived from the same declarations. See reference: FRAME; the shape is explained in ARCHITECTURE.md.
 
     class Counter(Pallet):
         name, index = "Counter", 40

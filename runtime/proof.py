@@ -12,6 +12,7 @@ reads the page. Wire form, SCALE: {key: Bytes, value: Option<Bytes>, path: Vec<[
     ├── ProofMalformed   the bytes or fields break the form, whatever the root
     └── ProofRejected    well formed, but does not prove its statement for this root
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass

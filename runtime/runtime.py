@@ -130,10 +130,10 @@ def _events_codec(registry: Registry) -> Codec:
         VariantShape("Finalization", 1, ()),
         VariantShape("Initialization", 2, ()),
     )
-    phase_codec = Codec(_never, _never, Shape("variant", ("frame_system", "Phase"), variants=phases))
+    phase_codec = Codec(never, never, Shape("variant", ("frame_system", "Phase"), variants=phases))
     fields = (Field("phase", phase_codec), Field("event", event), Field("topics", topics))
     shape = Shape("composite", ("frame_system", "EventRecord"), fields=fields)
-    return Codec(encode, decode_from, Shape("sequence", of=(Codec(_never, _never, shape),)))
+    return Codec(encode, decode_from, Shape("sequence", of=(Codec(never, never, shape),)))
 
 
 EventRecords = Annotated[tuple[Any, ...], Named(_events_codec)]
@@ -159,9 +159,7 @@ class Runtime:
                 self._methods[key] = getattr(pallet, definition.name)
         self._error_pallets = {error: pallet.index for pallet in pallets for error in pallet.errors}
         self._events = {
-            event: bytes((pallet.index, number))
-            for pallet in pallets
-            for number, event in enumerate(pallet.events)
+            event: bytes((pallet.index, number)) for pallet in pallets for number, event in enumerate(pallet.events)
         }
         self._event_codecs = {event: registry.codec(event) for pallet in pallets for event in pallet.events}
         self._event_by_id = {key: event for event, key in self._events.items()}
@@ -265,7 +263,7 @@ class Runtime:
         for pallet in self.pallets:
             inner = self.call_shape(pallet) if what == "Call" else self.event_shape(pallet)
             if inner is not None:
-                field = Field(None, Codec(_never, _never, inner))
+                field = Field(None, Codec(never, never, inner))
                 variants.append(VariantShape(pallet.name, pallet.index, (field,)))
         return tuple(variants)
 
@@ -301,5 +299,6 @@ def _path(pallet: Pallet, what: str) -> tuple[str, ...]:
     return (crate, "pallet", what)
 
 
-def _never(*_: Any) -> Any:
+def never(*_: Any) -> Any:
+    """For codecs that only describe a type in the metadata."""
     raise TypeError("this codec describes a type in the metadata and does not encode")

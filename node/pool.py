@@ -1,0 +1,294 @@
+"""The transaction pool: signed extrinsics that wait for a block.
+
+Only chains of (sender, nonce) exist. An entry is *ready* when every nonce from the account's next one up to its own is
+here, else *future*. The pool looks at one best block; on a new one it looks again at the senders concerned only
+(spec/chain.md §1.15). It knows nothing of state: `Ledger` answers for accounts at the best block.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Protocol
+
+from runtime.errors import InvalidTransaction, Validity
+from runtime.extrinsic import Extrinsic
+
+READY_MAX = 8_192
+READY_BYTES_MAX = 20 << 20
+FUTURE_MAX = 512
+FUTURE_BYTES_MAX = 1 << 20
+FUTURE_PER_SENDER_MAX = 64
+BANNED_MAX = 16_384
+BAN_MS = 30 * 60 * 1000
+U64_MAX = (1 << 64) - 1
+
+
+class PoolError(Exception):
+    """A transaction that the pool does not take. `code` is the JSON-RPC code (Substrate's author errors)."""
+
+    code = 1010
+
+
+class TemporarilyBanned(PoolError):
+    """It was found invalid less than 30 minutes ago."""
+
+    code = 1012
+
+
+class AlreadyImported(PoolError):
+    """The pool has it already."""
+
+    code = 1013
+
+
+class PriorityTooLow(PoolError):
+    """Another transaction of the same account and nonce is here, with at least the same priority."""
+
+    code = 1014
+
+
+class ImmediatelyDropped(PoolError):
+    """The pool is full of transactions with at least the same priority."""
+
+    code = 1016
+
+
+class Status(Enum):
+    """What a watcher is told, in Substrate's words."""
+
+    FUTURE = "future"
+    READY = "ready"
+    BROADCAST = "broadcast"
+    IN_BLOCK = "inBlock"
+    RETRACTED = "retracted"
+    FINALITY_TIMEOUT = "finalityTimeout"
+    FINALIZED = "finalized"
+    USURPED = "usurped"
+    DROPPED = "dropped"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A transaction that passed its checks at the best block.
+
+    `next_nonce` is the sender's; `valid_till` the last height it may be in; `priority` orders transactions.
+    """
+
+    extrinsic: Extrinsic
+    next_nonce: int
+    priority: int
+    valid_till: int
+
+
+class Ledger(Protocol):
+    """The best block's state, as the pool needs it."""
+
+    def check(self, raw: bytes) -> Checked:
+        """Decode and check a transaction for the block after the best one. Raises ScaleError, InvalidTransaction."""
+
+    def next_nonce(self, account: bytes) -> int:
+        """The account's next nonce at the best block."""
+
+    def recheck(self, extrinsic: Extrinsic) -> None:
+        """Check again that an entry can pay and that its era holds. Raises InvalidTransaction."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """One transaction in the pool. `order` breaks ties by arrival."""
+
+    extrinsic: Extrinsic
+    priority: int
+    valid_till: int
+    order: int
+    local: bool
+    ready: bool = False
+
+
+@dataclass(slots=True)
+class Share:
+    """How many entries and bytes a part of the pool holds."""
+
+    count: int = 0
+    bytes: int = 0
+
+    def add(self, entry: Entry, sign: int = 1) -> None:
+        """Count an entry in, or out with sign -1."""
+        self.count += sign
+        self.bytes += sign * len(entry.extrinsic.raw)
+
+
+@dataclass(slots=True)
+class Pool:
+    """The pool. `tell(hash, status, detail)` is called at every change of an entry's status."""
+
+    ledger: Ledger
+    tell: Callable[[bytes, Status, bytes | None], None]
+    now_ms: Callable[[], int]
+    entries: dict[bytes, Entry] = field(default_factory=dict)
+    chains: dict[bytes, dict[int, Entry]] = field(default_factory=dict)
+    banned: dict[bytes, int] = field(default_factory=dict)
+    ready: Share = field(default_factory=Share)
+    future: Share = field(default_factory=Share)
+    _arrivals: int = 0
+
+    def submit(self, raw: bytes, transaction_hash: bytes, *, local: bool) -> Entry:
+        """Take a transaction in. Raises PoolError, ScaleError or InvalidTransaction; then nothing has changed."""
+        if transaction_hash in self.entries:
+            raise AlreadyImported("the transaction is already in the pool")
+        if self.banned.get(transaction_hash, 0) > self.now_ms():
+            raise TemporarilyBanned("the transaction was found invalid less than 30 minutes ago")
+        checked = self.ledger.check(raw)
+        extrinsic = checked.extrinsic
+        if extrinsic.signer is None:
+            raise InvalidTransaction(Validity.CALL, "unsigned transactions are made by block authors only")
+        entry = Entry(extrinsic, checked.priority, checked.valid_till, self._arrivals, local)
+        chain = self.chains.get(extrinsic.signer, {})
+        rival = chain.get(extrinsic.nonce)
+        if rival is not None and rival.priority >= entry.priority:
+            raise PriorityTooLow(
+                f"nonce {extrinsic.nonce} is taken by a transaction of priority {rival.priority}, "
+                f"this one has {entry.priority}: raise the tip to replace it"
+            )
+        entry.ready = all(n in chain for n in range(checked.next_nonce, extrinsic.nonce))
+        if rival is None:
+            self._make_room(entry, chain)
+        self._arrivals += 1
+        if rival is not None:
+            self._drop(rival, Status.USURPED, extrinsic.hash)
+        self._insert(entry)
+        self._promote(extrinsic.signer, checked.next_nonce)
+        return entry
+
+    def _make_room(self, entry: Entry, chain: dict[int, Entry]) -> None:
+        """Evict the weakest entries until the new one fits. Raises ImmediatelyDropped if it is the weakest."""
+        share, count_max, bytes_max = (
+            (self.ready, READY_MAX, READY_BYTES_MAX) if entry.ready else (self.future, FUTURE_MAX, FUTURE_BYTES_MAX)
+        )
+        waiting = sum(1 for other in chain.values() if not other.ready)
+        if not entry.ready and waiting >= FUTURE_PER_SENDER_MAX:
+            raise ImmediatelyDropped(f"the account has {waiting} future transactions, at most {FUTURE_PER_SENDER_MAX}")
+        size = len(entry.extrinsic.raw)
+        while share.count >= count_max or share.bytes + size > bytes_max:
+            weakest = min(
+                (other for other in self.entries.values() if other.ready == entry.ready),
+                key=lambda other: (other.priority, -other.order),
+            )
+            if weakest.priority >= entry.priority:
+                raise ImmediatelyDropped("the pool is full; a higher tip gets a place")
+            self._drop(weakest, Status.DROPPED, None)
+
+    def _insert(self, entry: Entry) -> None:
+        extrinsic = entry.extrinsic
+        assert extrinsic.signer is not None
+        self.entries[extrinsic.hash] = entry
+        self.chains.setdefault(extrinsic.signer, {})[extrinsic.nonce] = entry
+        (self.ready if entry.ready else self.future).add(entry)
+        self.tell(extrinsic.hash, Status.READY if entry.ready else Status.FUTURE, None)
+
+    def _drop(self, entry: Entry, status: Status | None, detail: bytes | None) -> None:
+        """Take an entry out. What followed it in its chain becomes future at the next promotion."""
+        extrinsic = entry.extrinsic
+        assert extrinsic.signer is not None
+        del self.entries[extrinsic.hash]
+        chain = self.chains[extrinsic.signer]
+        del chain[extrinsic.nonce]
+        if not chain:
+            del self.chains[extrinsic.signer]
+        (self.ready if entry.ready else self.future).add(entry, -1)
+        if status is not None:
+            self.tell(extrinsic.hash, status, detail)
+
+    def _promote(self, sender: bytes, next_nonce: int) -> None:
+        """Set each entry of a sender ready or future, as its predecessors are here or not."""
+        connected = next_nonce
+        for nonce in sorted(self.chains.get(sender, {})):
+            entry = self.chains[sender][nonce]
+            ready = nonce == connected
+            if ready:
+                connected += 1
+            if ready != entry.ready:
+                (self.ready if entry.ready else self.future).add(entry, -1)
+                (self.ready if ready else self.future).add(entry)
+                entry.ready = ready
+                self.tell(entry.extrinsic.hash, Status.READY if ready else Status.FUTURE, None)
+
+    def next_nonce(self, account: bytes) -> int:
+        """The nonce after the account's last ready transaction here."""
+        nonce = self.ledger.next_nonce(account)
+        chain = self.chains.get(account, {})
+        while nonce in chain:
+            nonce += 1
+        return nonce
+
+    def best_first(self) -> Iterator[Entry]:
+        """Ready entries by priority, each sender's in the order of nonces."""
+        heap: list[tuple[int, int, bytes, int]] = []
+        for sender, chain in self.chains.items():
+            first = min((nonce for nonce, entry in chain.items() if entry.ready), default=None)
+            if first is not None:
+                heap.append((-chain[first].priority, chain[first].order, sender, first))
+        heapq.heapify(heap)
+        while heap:
+            _, _, sender, nonce = heapq.heappop(heap)
+            chain = self.chains.get(sender, {})
+            entry = chain.get(nonce)
+            if entry is None or not entry.ready:
+                continue
+            yield entry
+            following = chain.get(nonce + 1)
+            if following is not None and following.ready:
+                heapq.heappush(heap, (-following.priority, following.order, sender, nonce + 1))
+
+    def on_best_block(self, number: int, block_hash: bytes, included: Iterable[Extrinsic]) -> None:
+        """A new best block: its transactions leave, their senders' chains are looked at again."""
+        senders: dict[bytes, None] = {}
+        for extrinsic in included:
+            if extrinsic.signer is None:
+                continue
+            senders[extrinsic.signer] = None
+            self.tell(extrinsic.hash, Status.IN_BLOCK, block_hash)
+            entry = self.entries.get(extrinsic.hash)
+            if entry is not None:
+                self._drop(entry, None, None)
+        for entry in [e for e in self.entries.values() if e.valid_till < number + 1]:
+            self.refuse(entry.extrinsic.hash)
+        for sender in senders:
+            self._recheck(sender)
+
+    def _recheck(self, sender: bytes) -> None:
+        next_nonce = self.ledger.next_nonce(sender)
+        for nonce in sorted(self.chains.get(sender, {})):
+            entry = self.chains[sender][nonce]
+            if nonce < next_nonce:
+                self._drop(entry, Status.INVALID, None)
+                continue
+            try:
+                self.ledger.recheck(entry.extrinsic)
+            except InvalidTransaction:
+                self._drop(entry, Status.INVALID, None)
+        self._promote(sender, next_nonce)
+
+    def refuse(self, transaction_hash: bytes) -> None:
+        """A transaction proved invalid while a block was made: it leaves and stays banned for 30 minutes."""
+        now = self.now_ms()
+        if len(self.banned) >= BANNED_MAX:
+            self.banned = {known: until for known, until in self.banned.items() if until > now}
+        if len(self.banned) < BANNED_MAX:
+            self.banned[transaction_hash] = now + BAN_MS
+        entry = self.entries.get(transaction_hash)
+        if entry is not None:
+            sender = entry.extrinsic.signer
+            assert sender is not None
+            self._drop(entry, Status.INVALID, None)
+            self._promote(sender, self.ledger.next_nonce(sender))
+
+
+def priority_of(tip: int, weight_ps: int, length: int, weight_max_ps: int, length_max: int) -> int:
+    """(tip + 1) x how many such transactions a block holds, at most u64 (spec/chain.md (f))."""
+    fit = min(weight_max_ps // max(weight_ps, 1), length_max // max(length, 1))
+    return min((tip + 1) * fit, U64_MAX)
