@@ -1,0 +1,1 @@
+"""Processors: who executes jobs, what they offer, and what they have promised."""

@@ -1,0 +1,277 @@
+"""Processors: registration, adverts, signs of life, managers, and the ledger of leases.
+
+Invariant (`check_state`): the adverts of a runtime are a dense list; each processor has at most LEASES_MAX leases; the
+storage deposits of adverts are held; every paired processor is in its manager's fleet.
+"""
+
+from dataclasses import replace
+from typing import Annotated
+
+from pallets.agenda import Agenda
+from pallets.balances import Balances, HoldReason
+from pallets.jobs.types import RuntimeKind
+from pallets.processors import calendar
+from pallets.processors.calendar import Lease
+from pallets.processors.errors import (
+    ERRORS,
+    AdvertOutOfBounds,
+    AlreadyRegistered,
+    Field,
+    NotAdvertised,
+    NotPaired,
+    NotRegistered,
+    PairingCounter,
+    PairingExpired,
+    PairingSignature,
+)
+from pallets.processors.events import (
+    EVENTS,
+    Advertised,
+    AdvertRemoved,
+    AdvertSuspended,
+    Heartbeat,
+    Paired,
+    ProcessorRegistered,
+    Unpaired,
+)
+from pallets.processors.types import PRICE_MAX, Advert, PairingProof, Processor, pairing_message
+from pallets.system import System
+from runtime.crypto import verify
+from runtime.errors import InvariantBroken
+from runtime.pallet import Cost, Pallet, Signed, call
+from runtime.scale import U8, U32, Bounded, Registry
+from runtime.state import State
+from runtime.storage import BLAKE2, TWOX, Map
+from runtime.types import AccountId
+
+LEASES_MAX = 64
+UNACKNOWLEDGED_MAX = 2
+PAIRING_MS_MAX = 4 * 3_600_000
+DEPOSIT_BASE = 10**10
+DEPOSIT_PER_BYTE = 10**8
+START_DELAY_MS_MAX = 24 * 3_600_000
+CAPACITY_BYTES_MAX = 1 << 50
+CORES_MAX = 4_096
+
+
+class Processors(Pallet):
+    """Who executes jobs."""
+
+    name, index = "Processors", 21
+    events = EVENTS
+    errors = ERRORS
+
+    def __init__(self, state: State, registry: Registry, system: System, balances: Balances, agenda: Agenda) -> None:
+        super().__init__(state, registry)
+        self.system, self.balances, self.agenda = system, balances, agenda
+        self.records: Map[bytes, Processor] = self.map("Processors", AccountId, Processor, None, "Known processors.")
+        self.adverts: Map[bytes, Advert] = self.map("Adverts", AccountId, Advert, None, "What a processor offers.")
+        runtime = (RuntimeKind, TWOX)
+        self.advert_counts: Map[RuntimeKind, int] = self.map(
+            "AdvertCounts", RuntimeKind, U32, 0, "Adverts of a runtime.", hasher=TWOX
+        )
+        self.advert_at: Map[tuple[RuntimeKind, int], bytes] = self.maps(
+            "AdvertAt", (runtime, (U32, TWOX)), AccountId, None, "The adverts of a runtime, a dense list."
+        )
+        self.advert_places: Map[bytes, tuple[int, ...]] = self.map(
+            "AdvertPlaces", AccountId, tuple[U32, ...], (), "A processor's place in the list of each of its runtimes."
+        )
+        self.leases: Map[bytes, tuple[Lease, ...]] = self.map(
+            "Leases",
+            AccountId,
+            Annotated[tuple[Lease, ...], Bounded(LEASES_MAX)],
+            (),
+            "What a processor has promised.",
+        )
+        self.fleet: Map[tuple[bytes, bytes], bool] = self.maps(
+            "Fleet", ((AccountId, BLAKE2), (AccountId, BLAKE2)), bool, None, "The processors of a manager."
+        )
+        self.constant("LeasesMax", U8, LEASES_MAX, "Leases of one processor.")
+
+    # Calls.
+
+    @call(index=0, weight=Cost(reads=1, writes=1))
+    def register(self, origin: Signed, version: U32) -> None:
+        """Become a processor that runs this version of the node."""
+        if self.records.contains(origin.who):
+            raise AlreadyRegistered
+        record = Processor(self.system.slot, version, self.agenda.now(), None, 0, 0, False, 0, 0)
+        self.records.put(origin.who, record)
+        self.emit(ProcessorRegistered(origin.who, version))
+
+    @call(index=1, weight=Cost(reads=12, writes=12))
+    def advertise(self, origin: Signed, advert: Advert) -> None:
+        """Offer capacity, or change the offer. Holds a deposit for the advert's bytes; ends a suspension."""
+        record = self.record_of(origin.who)
+        check_advert(advert)
+        before = self.adverts.find(origin.who)
+        if before is not None:
+            self._unlist(origin.who, before)
+        deposit = DEPOSIT_BASE + DEPOSIT_PER_BYTE * len(self.adverts.codec.encode(advert))
+        self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
+        self.balances.hold(origin.who, HoldReason.STORAGE_DEPOSIT, deposit)
+        self.adverts.put(origin.who, advert)
+        self._list(origin.who, advert)
+        since = record.advertised_at if before is not None else self.agenda.now()
+        record = replace(record, advertised_at=since, suspended=False, unacknowledged=0, deposit=deposit)
+        self.records.put(origin.who, replace(record, heartbeat_at=self.agenda.now()))
+        self.emit(Advertised(origin.who))
+
+    @call(index=2, weight=Cost(reads=12, writes=12))
+    def delete_advertisement(self, origin: Signed) -> None:
+        """Offer nothing more. Leases that are already promised stay."""
+        record = self.record_of(origin.who)
+        advert = self.adverts.find(origin.who)
+        if advert is None:
+            raise NotAdvertised
+        self._unlist(origin.who, advert)
+        self.adverts.remove(origin.who)
+        self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
+        self.records.put(origin.who, replace(record, deposit=0))
+        self.emit(AdvertRemoved(origin.who))
+
+    @call(index=3, weight=Cost(reads=1, writes=1))
+    def heartbeat(self, origin: Signed, version: U32) -> None:
+        """Say: I am alive and run this version."""
+        record = self.record_of(origin.who)
+        self.records.put(origin.who, replace(record, version=version, heartbeat_at=self.agenda.now()))
+        self.emit(Heartbeat(origin.who, version))
+
+    @call(index=4, weight=Cost(reads=2, writes=3, extra_us=120))
+    def pair(self, origin: Signed, proof: PairingProof) -> None:
+        """Belong to the manager who signed `proof`."""
+        record = self.record_of(origin.who)
+        self._check_pairing(origin.who, record, proof)
+        if record.manager is not None:
+            self.fleet.remove((record.manager, origin.who))
+        self.records.put(origin.who, replace(record, manager=proof.manager, pairing_counter=proof.counter))
+        self.fleet.put((proof.manager, origin.who), True)
+        self.emit(Paired(origin.who, proof.manager))
+
+    @call(index=5, weight=Cost(reads=1, writes=2))
+    def unpair(self, origin: Signed, processor: AccountId) -> None:
+        """End a pairing: the processor or its manager may."""
+        record = self.record_of(processor)
+        if record.manager is None or origin.who not in (processor, record.manager):
+            raise NotPaired
+        self.fleet.remove((record.manager, processor))
+        self.records.put(processor, replace(record, manager=None))
+        self.emit(Unpaired(processor, record.manager))
+
+    def _check_pairing(self, processor: bytes, record: Processor, proof: PairingProof) -> None:
+        if not self.system.now_ms <= proof.expires_ms <= self.system.now_ms + PAIRING_MS_MAX:
+            raise PairingExpired
+        if proof.counter <= record.pairing_counter:
+            raise PairingCounter
+        genesis = self.system.genesis_hash
+        message = pairing_message(genesis, processor, proof.manager, proof.counter, proof.expires_ms)
+        if not verify(proof.scheme, proof.manager, message, proof.signature):
+            raise PairingSignature
+
+    # For other pallets.
+
+    def record_of(self, who: bytes) -> Processor:
+        """Raises NotRegistered."""
+        record = self.records.find(who)
+        if record is None:
+            raise NotRegistered
+        return record
+
+    def manager_of(self, who: bytes) -> bytes:
+        """The manager; an unpaired processor is its own (spec/job-layer.md §9)."""
+        record = self.records.find(who)
+        return who if record is None or record.manager is None else record.manager
+
+    def advertised(self, runtime: RuntimeKind) -> int:
+        """How many adverts offer `runtime`."""
+        return self.advert_counts.get(runtime)
+
+    def capacity_left(self, who: bytes, lease: Lease) -> bool:
+        """Whether `lease` fits into the calendar of `who`."""
+        advert, leases = self.adverts.find(who), self.leases.get(who)
+        return advert is not None and len(leases) < LEASES_MAX and calendar.fits(advert.capacity, leases, lease)
+
+    def reserve(self, who: bytes, lease: Lease) -> None:
+        """Enter a lease that `capacity_left` allowed."""
+        self.leases.put(who, (*self.leases.get(who), lease))
+
+    def free(self, who: bytes, job: int, slot: int) -> None:
+        """Take the lease for a job's slot out of the calendar."""
+        left = tuple(lease for lease in self.leases.get(who) if (lease.job, lease.slot) != (job, slot))
+        if left:
+            self.leases.put(who, left)
+        else:
+            self.leases.remove(who)
+
+    def note_acknowledged(self, who: bytes) -> None:
+        """An offer was answered."""
+        record = self.record_of(who)
+        if record.unacknowledged:
+            self.records.put(who, replace(record, unacknowledged=0))
+
+    def note_unacknowledged(self, who: bytes) -> int:
+        """An offer was left without an answer; the second in a row suspends the advert. How many in a row it is."""
+        record = self.record_of(who)
+        missed = min(record.unacknowledged + 1, UNACKNOWLEDGED_MAX)
+        suspended = missed >= UNACKNOWLEDGED_MAX
+        if suspended and not record.suspended:
+            self.emit(AdvertSuspended(who))
+        self.records.put(who, replace(record, unacknowledged=missed, suspended=suspended))
+        return missed
+
+    # The dense lists of adverts.
+
+    def _list(self, who: bytes, advert: Advert) -> None:
+        places = []
+        for runtime in advert.runtimes:
+            place = self.advert_counts.get(runtime)
+            self.advert_at.put((runtime, place), who)
+            self.advert_counts.put(runtime, place + 1)
+            places.append(place)
+        self.advert_places.put(who, tuple(places))
+
+    def _unlist(self, who: bytes, advert: Advert) -> None:
+        """Each list's last entry moves to the place that becomes free."""
+        for runtime, place in zip(advert.runtimes, self.advert_places.get(who), strict=True):
+            last = self.advert_counts.get(runtime) - 1
+            moved = self.advert_at.get((runtime, last))
+            if moved != who:
+                self.advert_at.put((runtime, place), moved)
+                runtimes = self.adverts.get(moved).runtimes
+                places = list(self.advert_places.get(moved))
+                places[runtimes.index(runtime)] = place
+                self.advert_places.put(moved, tuple(places))
+            self.advert_at.remove((runtime, last))
+            self.advert_counts.put(runtime, last)
+        self.advert_places.remove(who)
+
+    def check_state(self) -> None:
+        for runtime, count in self.advert_counts.items():
+            listed = {self.advert_at.find((runtime, place)) for place in range(count)}
+            offering = {who for who, advert in self.adverts.items() if runtime in advert.runtimes}
+            if listed != offering:
+                raise InvariantBroken(f"processors: {runtime.name}: {len(listed)} listed, {len(offering)} offering")
+        for who, record in self.records.items():
+            held = self.balances.held(who, HoldReason.STORAGE_DEPOSIT)
+            if held < record.deposit or (self.adverts.contains(who) != bool(record.deposit)):
+                raise InvariantBroken(f"processors: 0x{who.hex()}: deposit {record.deposit}, held {held}")
+            if record.manager is not None and not self.fleet.contains((record.manager, who)):
+                raise InvariantBroken(f"processors: 0x{who.hex()} is not in its manager's fleet")
+
+
+def check_advert(advert: Advert) -> None:
+    """Raises AdvertOutOfBounds naming the field."""
+    capacity, pricing = advert.capacity, advert.pricing
+    checks = (
+        (Field.RUNTIMES, 0 < len(set(advert.runtimes)) == len(advert.runtimes)),
+        (Field.MEMORY, 0 < capacity.memory_bytes <= CAPACITY_BYTES_MAX),
+        (Field.STORAGE, capacity.storage_bytes <= CAPACITY_BYTES_MAX),
+        (Field.CORES, 0 < capacity.cores <= CORES_MAX),
+        (Field.BENCHMARK, advert.benchmark > 0),
+        (Field.START_DELAY, advert.start_delay_min_ms <= START_DELAY_MS_MAX),
+        (Field.PRICING, max(pricing.base, pricing.per_ms, pricing.per_storage_byte, pricing.per_request) <= PRICE_MAX),
+        (Field.CONSUMERS, len(set(advert.consumers)) == len(advert.consumers)),
+    )
+    for field, good in checks:
+        if not good:
+            raise AdvertOutOfBounds(field)

@@ -1,0 +1,93 @@
+"""What a processor says of itself, and what the chain keeps of it."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from pallets.jobs.types import Accounts, Architecture, Label, RuntimeKind
+from pallets.processors.calendar import Capacity
+from runtime.scale import U8, U32, U64, U128, Bounded
+from runtime.types import AccountId
+
+MODULES_MAX = 32
+LABELS_MAX = 16
+ACCELERATORS_MAX = 8
+RUNTIMES_MAX = 5
+SIGNATURE_BYTES_MAX = 65
+PRICE_MAX = 10**24
+"""Of each part of a price, in planck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pricing:
+    """The ask of one execution: base + per_ms·duration + per_storage_byte·storage + per_request·requests."""
+
+    base: U128
+    per_ms: U128
+    per_storage_byte: U128
+    per_request: U128
+
+
+FREE = Pricing(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """What a processor offers.
+
+    `requests_max` is per execution. `benchmark` is fuel per millisecond. `consumers`: whom it works for, empty for all.
+    `start_delay_min_ms`: jobs must allow at least this start delay.
+    """
+
+    runtimes: Annotated[tuple[RuntimeKind, ...], Bounded(RUNTIMES_MAX)]
+    capacity: Capacity
+    requests_max: U32
+    modules: Annotated[tuple[Label, ...], Bounded(MODULES_MAX)]
+    labels: Annotated[tuple[Label, ...], Bounded(LABELS_MAX)]
+    architecture: Architecture | None
+    accelerators: Annotated[tuple[Label, ...], Bounded(ACCELERATORS_MAX)]
+    fetch: bool
+    storage: bool
+    sign: bool
+    benchmark: U64
+    pricing: Pricing
+    consumers: Accounts
+    start_delay_min_ms: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A registered processor. `advertised_at` and `heartbeat_at` are in A.
+
+    `unacknowledged` counts offers in a row that it left without an answer; at two its advert is suspended until it is
+    renewed. `deposit` is what its advert holds.
+    """
+
+    registered_slot: U64
+    version: U32
+    heartbeat_at: U64
+    manager: AccountId | None
+    pairing_counter: U64
+    advertised_at: U64
+    suspended: bool
+    unacknowledged: U8
+    deposit: U128
+
+
+@dataclass(frozen=True, slots=True)
+class PairingProof:
+    """A manager's signature over `pairing_message`: this processor is mine.
+
+    `counter` must exceed the processor's last one; the proof is valid for at most four hours.
+    """
+
+    manager: AccountId
+    counter: U64
+    expires_ms: U64
+    scheme: U8
+    signature: Annotated[bytes, Bounded(SIGNATURE_BYTES_MAX)]
+
+
+def pairing_message(genesis_hash: bytes, processor: bytes, manager: bytes, counter: int, expires_ms: int) -> bytes:
+    """The bytes that a manager signs: "HDL pairing" ‖ genesis ‖ processor ‖ manager ‖ u64 counter ‖ u64 expiry."""
+    numbers = counter.to_bytes(8, "little") + expires_ms.to_bytes(8, "little")
+    return b"HDL pairing" + genesis_hash + processor + manager + numbers
