@@ -5,6 +5,7 @@
 
 import importlib
 import sys
+from collections.abc import Sequence
 
 import typer
 from typer._click import Command, Context  # typer 0.29 carries its own click
@@ -14,7 +15,10 @@ from typer.main import get_command
 from cli.errors import CliError
 
 # name -> what it is for; its commands are `app` in cli/<name>_command.py. A row is added when the command works.
-COMMANDS: dict[str, str] = {}
+COMMANDS: dict[str, str] = {
+    "key": "Make keys, look at them, and give them to a node.",
+    "wallet": "Keep accounts, look at their balances, pay with them.",
+}
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 usage, 3 no node answers, 4 refused before signing, 5 not found, 6 timed out."
 
@@ -63,15 +67,23 @@ def heddle(
     """Heddle: a chain that matches, runs, pays and verifies compute jobs."""
 
 
-def main() -> None:
-    """Run one command; turn its error into a message, a next step and an exit code."""
+def run(arguments: Sequence[str]) -> int:
+    """Run one command; its error becomes a message, a next step and the exit code."""
     try:
-        get_command(app).main(prog_name="heddle")
+        get_command(app).main(args=list(arguments), prog_name="heddle")
     except CliError as error:
         from cli.output import show_error
 
-        show_error(error, as_json="--json" in sys.argv)
-        sys.exit(error.exit_code)
+        show_error(error, as_json="--json" in arguments)
+        return error.exit_code
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+def main() -> None:
+    """The program."""
+    sys.exit(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

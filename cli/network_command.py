@@ -29,7 +29,7 @@ DEFAULT_SIZE = Size(validators=2, processors=1, slot_ms=1000)
 app = typer.Typer(no_args_is_help=True, help="Start, look at and stop a network of real nodes on this machine.")
 
 BasePathOption = Annotated[
-    Path | None, typer.Option("--base-path", metavar="DIR", help="The network's folder, else one in the user's data.")
+    Path | None, typer.Option("--base-path", metavar="DIR", help="The network's folder [default: ~/.heddle/network].")
 ]
 
 

@@ -4,7 +4,6 @@ It lives in `<base path>/network.json`, is replaced atomically, and is the only 
 """
 
 import json
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -65,9 +64,10 @@ class Network:
 
 
 def default_base_path() -> Path:
-    """Where a network lives when no --base-path is given: the user's data folder."""
-    data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "heddle" / "network"
+    """Where a network lives when no --base-path is given: below the user's own folder."""
+    from node.keys.wallet import home
+
+    return home() / "network"
 
 
 def save(network: Network) -> None:

@@ -11,7 +11,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 UrlOption = Annotated[
     str, typer.Option("--url", envvar="HEDDLE_URL", metavar="URL", help="The node's JSON-RPC address.")
 ]
-WalletsOption = Annotated[
+PasswordFileOption = Annotated[
     Path | None,
-    typer.Option("--wallets", envvar="HEDDLE_WALLETS", metavar="DIR", help="Where wallets are kept."),
+    typer.Option(
+        "--password-file",
+        envvar="HEDDLE_PASSWORD_FILE",
+        metavar="FILE",
+        help="A file whose first line is the password; otherwise it is asked for.",
+    ),
 ]
+SchemeOption = Annotated[str, typer.Option("--scheme", help="Signature scheme: ed25519 or sr25519.")]
