@@ -69,6 +69,10 @@ class ForkChoice:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def blocks(self) -> list[Hash]:
+        """Return the finalised block and all above it, parents before children."""
+        return list(self._entries)
+
     def leaves(self) -> list[Hash]:
         """Return the heads of all forks, the best first."""
         return [entry.hash for entry in sorted(self._leaves.values(), key=_rank)]

@@ -77,6 +77,14 @@ class Finalise(Action):
 
 
 @dataclass(frozen=True, slots=True)
+class KeepJustification(Action):
+    """A justification of a block that is final already, and that had none."""
+
+    block: BlockRef
+    justification: Justification
+
+
+@dataclass(frozen=True, slots=True)
 class SetChanged(Action):
     """A new set of voters took over."""
 
@@ -102,7 +110,7 @@ class RequestCatchUp(Action):
 
 @dataclass(frozen=True, slots=True)
 class RequestJustification(Action):
-    """Ask a peer for the justification of a block; answer with `on_justification`."""
+    """Ask a peer, or any when it is "", for the justification of a block; answer with `on_justification`."""
 
     peer: Peer
     block: BlockRef
@@ -110,7 +118,10 @@ class RequestJustification(Action):
 
 @dataclass(frozen=True, slots=True)
 class WantBlock(Action):
-    """A vote or commit names a block that is not here; the peer that sent it should have it."""
+    """A vote or commit names a block that is not here.
+
+    `peer` sent it and should have it; it is "" when asking that one did not help.
+    """
 
     peer: Peer
     block: BlockRef

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from consensus.grandpa import peers as rules
-from consensus.grandpa.actions import Action, Broadcast, Peer, Penalise, PersistRound, RequestCatchUp, Send
+from consensus.grandpa.actions import Action, Broadcast, Peer, Penalise, PersistRound, RequestCatchUp, Send, WantBlock
 from consensus.grandpa.catch_up import build_round, catch_up_of, stored_round
 from consensus.grandpa.messages import CatchUp, CatchUpRequest, Neighbour, VoteMessage
 from consensus.grandpa.progress import Progress
@@ -50,9 +50,10 @@ class Repair:
         actions: list[Action] = []
         if now_ms >= run.repeat_due_ms:
             run.repeated(now_ms, state.timing)
-            if run.active:
+            if run.active or state.waiting.votes:
                 actions.append(state.announce(now_ms))
                 actions.extend(Broadcast(vote) for vote in self.own_votes())
+                actions.extend(WantBlock("", block) for block in state.waiting.missing(state.chain))
         if now_ms >= state.neighbour_due_ms:
             actions.append(state.announce(now_ms))
         return actions

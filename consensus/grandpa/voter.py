@@ -80,6 +80,11 @@ class Voter:
         return self._state.current
 
     @property
+    def voters(self) -> VoterSet:
+        """The set's voters."""
+        return self._state.voters
+
+    @property
     def finalised(self) -> BlockRef:
         """The last final block."""
         return self._state.finalised

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 
 from consensus.grandpa.actions import Peer
+from consensus.grandpa.chain import BlockRef, ChainView
 from consensus.grandpa.messages import CatchUp, CommitMessage, VoteMessage
 from runtime.types import Hash
 
 VOTES_WAITING_MAX = 512
 """64 voters, two kinds, three rounds, and room for equivocators."""
 COMMITS_WAITING_MAX = 4
+MISSING_ASKED_MAX = 8
+"""Missing blocks asked for again at once."""
 
 
 @dataclass(slots=True)
@@ -52,9 +56,21 @@ class Waiting:
         self.commits.clear()
         return ready
 
+    def missing(self, chain: ChainView) -> list[BlockRef]:
+        """Return some of the blocks that are waited for, without repetition."""
+        commits = [block for waiting in self.commits for block in _blocks(waiting)]
+        votes = [message.signed.block for message in self.votes]
+        unknown = (block for block in dict.fromkeys(commits + votes) if chain.number(block.hash) is None)
+        return list(islice(unknown, MISSING_ASKED_MAX))
+
     def forget(self, lowest_round: int, finalised_number: int) -> None:
         """Drop what can no longer matter."""
         for message in [message for message in self.votes if message.round < lowest_round]:
             del self.votes[message]
         for commit in [commit for commit in self.commits if commit.commit.target_number <= finalised_number]:
             del self.commits[commit]
+
+
+def _blocks(message: CommitMessage) -> list[BlockRef]:
+    """The blocks that a commit names."""
+    return [message.commit.target, *(vote.target.block for vote in message.commit.precommits)]
