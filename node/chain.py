@@ -96,11 +96,10 @@ class Chain:
 
     # Blocks coming in.
 
-    async def import_block(self, block: Block, *, wait: bool = False) -> ImportResult:
+    async def import_block(self, block: Block) -> ImportResult:
         """Check, execute and store a block from a peer.
 
-        Raises BlockKnown, UnknownBlock (the parent), DeferredBlock, InvalidBlock, or the store's other refusals. With
-        `wait`, a block of the next slot is held until its slot begins.
+        Raises BlockKnown, UnknownBlock (the parent), DeferredBlock, InvalidBlock, or the store's other refusals.
         """
         header = block.header
         async with self._lock:
@@ -108,10 +107,8 @@ class Chain:
             self.store.check_import(block_hash, header.parent_hash, header.number)
             sealed, author = self._check_header(header)
             early_ms = aura.slot_start_ms(sealed.slot, self.slot_ms) - self.clock.now_ms()
-            if early_ms > 0 and sealed.slot > self.current_slot():
-                if not wait:
-                    raise DeferredBlock(early_ms)
-                await trio.sleep(early_ms / 1000)
+            if early_ms > 0:
+                raise DeferredBlock(early_ms)
             self.store.check_import(block_hash, header.parent_hash, header.number, (sealed.slot, author))
             reader = self.store.state_at(header.parent_hash)
             executed = await self.compute.run(self._execute, block, reader)

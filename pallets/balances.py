@@ -232,34 +232,31 @@ class Balances(Pallet):
 
     def transfer(self, source: bytes, target: bytes, amount: int, *, keep_alive: bool) -> None:
         """Move free balance and emit Transfer. A new account needs the existential deposit."""
-        accounts = self.system.accounts
-        from_data = accounts.get(source).data
+        system = self.system
+        from_info = system.accounts.get(source)
+        from_data = from_info.data
         left = from_data.free - amount
         if left < 0:
             raise TokenError(TokenErrorKind.FUNDS_UNAVAILABLE)
         if source != target:
-            to_data = accounts.get(target).data
-            if to_data.free + amount < self.existential_deposit:
+            to_info = system.accounts.find(target)
+            to_data = NO_BALANCE if to_info is None else to_info.data
+            if to_data.free + amount < EXISTENTIAL_DEPOSIT:
                 raise TokenError(TokenErrorKind.BELOW_MINIMUM)
-            if left < self.existential_deposit:
+            if left < EXISTENTIAL_DEPOSIT:
                 self._require_expendable(source, from_data, keep_alive=keep_alive)
-            self.system.set_data(target, _with_free(to_data, to_data.free + amount))
-            self._set_free(source, from_data, left)
+                left = self._without_dust(source, left)
+            system.replace_data(target, to_info, _with_free(to_data, to_data.free + amount))
+            system.replace_data(source, from_info, _with_free(from_data, left))
         self.emit(Transfer(source, target, amount))
 
-    def withdraw(self, who: bytes, amount: int) -> None:
-        """Take free balance off an account for a moment; the caller must `deposit` the same amount in this block.
-
-        Keeps the account alive. Used for fees.
-        """
-        data = self.system.accounts.get(who).data
-        left = data.free - amount
-        if left < self.existential_deposit and amount:
+    def require_payable(self, who: bytes, amount: int) -> None:
+        """Raise TokenError(FUNDS_UNAVAILABLE) unless `who` can pay `amount` and stay alive."""
+        if self.system.accounts.get(who).data.free - amount < EXISTENTIAL_DEPOSIT and amount:
             raise TokenError(TokenErrorKind.FUNDS_UNAVAILABLE)
-        self.system.set_data(who, _with_free(data, left))
 
     def deposit(self, who: bytes, amount: int) -> None:
-        """Put back what `withdraw` took, to any account that exists or comes to at least the existential deposit."""
+        """Credit what was taken as a fee in this block, to any account that exists or comes to at least the existential deposit."""
         data = self.system.accounts.get(who).data
         if data.free + amount < self.existential_deposit:
             raise TokenError(TokenErrorKind.BELOW_MINIMUM)
@@ -327,9 +324,10 @@ class Balances(Pallet):
         left = data.free - amount
         if left < self.existential_deposit:
             self._require_expendable(who, data, keep_alive=False)
+            left = self._without_dust(who, left)
         self.issuance.put(self.issuance.get() - amount)
         self.emit(Burned(who, amount))
-        self._set_free(who, data, left)
+        self.system.set_data(who, _with_free(data, left))
 
     def _require_expendable(self, who: bytes, data: AccountData, *, keep_alive: bool) -> None:
         """An account with holds, or whose owner asked to keep it, must not fall below the existential deposit."""
@@ -338,14 +336,13 @@ class Balances(Pallet):
         if data.reserved:
             raise TokenError(TokenErrorKind.FROZEN)
 
-    def _set_free(self, who: bytes, data: AccountData, free: int) -> None:
-        """Write a lowered free balance; dust below the existential deposit is burned with the account."""
-        if 0 < free < self.existential_deposit:
+    def _without_dust(self, who: bytes, free: int) -> int:
+        """A free balance below the existential deposit is burned: 0 instead."""
+        if free:
             self.issuance.put(self.issuance.get() - free)
             self.emit(DustLost(who, free))
             self.emit(Burned(who, free))
-            free = 0
-        self.system.set_data(who, _with_free(data, free))
+        return 0
 
     def _take_held(self, who: bytes, reason: HoldReason, amount: int) -> None:
         self._change_hold(who, reason, -amount)

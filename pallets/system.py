@@ -23,6 +23,8 @@ BLOCK_HASH_COUNT = 4096
 REMARK_BYTES_MAX = 64 << 10
 UPGRADE_NOTICE_BLOCKS = 1800
 UPGRADE_CANCEL_BLOCKS = 300
+SUCCESSES_MAX = 1024
+"""Success events kept to be shared by equal calls."""
 
 
 @scale_path("pallet_balances", "types", "AccountData")
@@ -209,6 +211,7 @@ class System(Pallet):
         self.slot_ms_value: Value[int] = self.value("SlotDuration", U32, 2000, "Length of a slot in milliseconds.")
         self.constant("BlockHashCount", U32, BLOCK_HASH_COUNT, "Block hashes kept.")
         self.constant("SS58Prefix", U16, 42, "The address prefix.")
+        self._successes: dict[tuple[int, int, int], ExtrinsicSuccess] = {}
         self.number = 0
         self.slot = 0
         self.parent_slot = 0
@@ -246,9 +249,14 @@ class System(Pallet):
 
     def note_applied(self, definition: CallDefinition, weight_ps: int, failure: DispatchErrorValue | None) -> None:
         """Emit the outcome of an extrinsic."""
-        pays = Pays.YES if definition.pays_fee else Pays.NO
-        info = DispatchEventInfo(Weight(weight_ps), definition.dispatch_class, pays)
-        self.emit(ExtrinsicSuccess(info) if failure is None else ExtrinsicFailed(failure, info))
+        key = (definition.pallet_index, definition.index, weight_ps)
+        success = self._successes.get(key)
+        if success is None:
+            pays = Pays.YES if definition.pays_fee else Pays.NO
+            success = ExtrinsicSuccess(DispatchEventInfo(Weight(weight_ps), definition.dispatch_class, pays))
+            if len(self._successes) < SUCCESSES_MAX:
+                self._successes[key] = success
+        self.emit(success if failure is None else ExtrinsicFailed(failure, success.dispatch_info))
 
     def deposit_log(self, item: DigestItem) -> None:
         """Add an item to the digest of the block being executed."""
@@ -259,14 +267,19 @@ class System(Pallet):
         """The hash of an ancestor; zeros if it is not kept any more."""
         return self.block_hashes.get(number)
 
-    def increment_nonce(self, who: bytes) -> None:
-        """Count one transaction of `who`."""
+    def charge(self, who: bytes, amount: int) -> None:
+        """Count one transaction of `who` and take its fee; the caller made sure that the account can pay."""
         info = self.accounts.get(who)
-        self.accounts.put(who, AccountInfo(info.nonce + 1, info.consumers, info.providers, info.sufficients, info.data))
+        data = info.data
+        paid = AccountData(data.free - amount, data.reserved, data.frozen, data.flags) if amount else data
+        self.accounts.put(who, AccountInfo(info.nonce + 1, info.consumers, info.providers, info.sufficients, paid))
 
     def set_data(self, who: bytes, data: AccountData) -> None:
         """Replace the balances of `who`, for Balances. An empty entry without nonce disappears."""
-        info = self.accounts.find(who)
+        self.replace_data(who, self.accounts.find(who), data)
+
+    def replace_data(self, who: bytes, info: AccountInfo | None, data: AccountData) -> None:
+        """`set_data` for a caller that has just read the account as `info`."""
         if info is None:
             if data.free or data.reserved:
                 self.accounts.put(who, AccountInfo(0, 0, 1, 0, data))

@@ -70,8 +70,12 @@ class TransactionPayment(Pallet):
         return BASE_FEE + LENGTH_FEE * length + self.multiplier.get() * weight_ps // ONE
 
     def charge(self, who: bytes, fee: int, tip: int) -> None:
-        """Take fee and tip from `who`. TokenError(FUNDS_UNAVAILABLE) if it cannot pay and stay alive."""
-        self.balances.withdraw(who, fee + tip)
+        """Count a transaction of `who` and take fee and tip.
+
+        TokenError(FUNDS_UNAVAILABLE), with nothing changed, if it cannot pay and stay alive.
+        """
+        self.balances.require_payable(who, fee + tip)
+        self.system.charge(who, fee + tip)
 
     def settle(self, who: bytes, charged: int, actual: int, tip: int) -> None:
         """After dispatch: give back what the weight left unused, and note the fee for the end of the block."""

@@ -136,7 +136,6 @@ class Executive:
             raise InvalidTransaction(
                 Validity.PAYMENT, f"fee {fee} + tip {extrinsic.tip} planck exceed what the account can spend"
             ) from error
-        system.increment_nonce(who)
         failure = None
         try:
             runtime.dispatch_in_layer(call, Signed(who))

@@ -31,7 +31,7 @@ from runtime.pallet import CallDefinition, Origin, Pallet, RuntimeCall
 from runtime.scale import Codec, Named, Registry, ScaleError
 from runtime.scale.codec import Field, Shape, VariantShape, decode_compact, encode_compact, integer
 from runtime.scale.declare import docs_of
-from runtime.state import LayersExceeded, State
+from runtime.state import LAYERS_MAX, State
 from runtime.types import Hash
 
 CALL_DEPTH_MAX = 8
@@ -109,8 +109,16 @@ def _events_codec(registry: Registry) -> Codec:
     topics = registry.codec(tuple[Hash, ...])
 
     def encode(value: Any) -> bytes:
-        encode_event = event.encode
-        return encode_compact(len(value)) + b"".join([phase + encode_event(e) + NO_TOPICS for phase, e in value])
+        encode_event = event.bound.encode if isinstance(event, LateCodec) and event.bound else event.encode
+        parts = [encode_compact(len(value))]
+        # Outcomes of equal calls are one shared object (System.note_applied): encode those once.
+        known: dict[int, bytes] = {}
+        for phase, deposited in value:
+            encoded = known.get(id(deposited))
+            if encoded is None:
+                encoded = known[id(deposited)] = encode_event(deposited) + NO_TOPICS
+            parts += (phase, encoded)
+        return b"".join(parts)
 
     def decode_from(data: bytes, position: int) -> tuple[tuple[EventRecord, ...], int]:
         count, position = decode_compact(data, position)
@@ -183,11 +191,18 @@ class Runtime:
 
     def dispatch_in_layer(self, call: RuntimeCall, origin: Origin) -> None:
         """Run a call; if it fails, its effects are undone and the DispatchError goes on."""
+        state = self.state
+        if state.layers >= LAYERS_MAX:
+            raise Exhausted
+        mark = state.mark()
+        state.layers += 1
         try:
-            with self.state.layer():
-                self.dispatch(call, origin)
-        except LayersExceeded as error:
-            raise Exhausted from error
+            self.dispatch(call, origin)
+        except BaseException:
+            state.rollback(mark)
+            raise
+        finally:
+            state.layers -= 1
 
     def error_value(self, error: DispatchError) -> DispatchErrorValue:
         """The form of a dispatch error in events."""

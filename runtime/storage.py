@@ -88,7 +88,11 @@ class Map(StorageItem, Generic[K, V]):
         if raw is None:
             if len(self._raw) >= KEY_CACHE_MAX:
                 self._raw.clear()
-            raw = self._raw[key] = self.raw_prefix(key if len(self.key_codecs) > 1 else (key,))
+            if len(self.key_codecs) > 1:
+                raw = self.raw_prefix(key)
+            else:
+                raw = self.prefix + self.hashers[0].hash(self.key_codecs[0].encode(key))
+            self._raw[key] = raw
         return raw
 
     def raw_prefix(self, keys: Any) -> bytes:

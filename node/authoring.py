@@ -1,0 +1,168 @@
+"""Authoring: in each slot that is ours, a block from the pool's best transactions upon the best head.
+
+A block takes at most two thirds of its slot. A transaction that fails with an exception of ours is dropped and banned:
+one extrinsic must never stop an author (spec/chain.md §1.6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import trio
+
+from consensus import aura
+from node.beacon_chain import BeaconAuthor, UnknownCommitment
+from node.chain import Chain
+from node.keys.keystore import Keystore
+from node.log import logger
+from node.pool import Pool
+from node.store.records import Head
+from runtime.errors import InvalidBlock, InvalidTransaction, InvariantBroken, Validity
+from runtime.executive import Executed, Executive
+from runtime.extrinsic import Extrinsic, bare_extrinsic, decode_extrinsic
+from runtime.scale import ScaleError
+from runtime.types import Digest, slot_item
+
+log = logger("authoring")
+
+PROPOSE_NUMERATOR, PROPOSE_DENOMINATOR = 2, 3
+AURA_KEY = b"aura"
+FULL_TRIES_MAX = 64
+"""Transactions that did not fit before a block counts as full."""
+
+
+class SlotJournal(Protocol):
+    """The durable note of slots that this node's keys have authored in (the vote file)."""
+
+    def last_authored(self, key: bytes) -> int | None:
+        """The highest slot noted for a key."""
+
+    def note_authored(self, key: bytes, slot: int, block_hash: bytes) -> None:
+        """On stable storage when it returns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A block body about to be made: what `propose` needs off the event loop."""
+
+    parent: Head
+    slot: int
+    digest: Digest
+    candidates: Sequence[Extrinsic]
+    deadline_ms: int
+
+
+class Author:
+    """Authors with the aura keys in the keystore."""
+
+    def __init__(self, chain: Chain, pool: Pool, keystore: Keystore, journal: SlotJournal) -> None:
+        self.chain = chain
+        self.pool = pool
+        self.keystore = keystore
+        self.journal = journal
+        self.executive = Executive(chain.new_runtime(), chain.cache)
+        self.ready: Callable[[], bool] = lambda: True
+        self._beacons: dict[bytes, BeaconAuthor] = {}
+        self._boot_slot = chain.current_slot()
+
+    async def run(self) -> None:
+        """Author for ever."""
+        chain = self.chain
+        while True:
+            now_ms = chain.clock.now_ms()
+            next_ms = (now_ms // chain.slot_ms + 1) * chain.slot_ms
+            await trio.sleep((next_ms - now_ms) / 1000)
+            slot = chain.current_slot()
+            if self.ready():
+                await self.try_slot(slot)
+
+    async def try_slot(self, slot: int) -> bool:
+        """Author in `slot` if it is ours and nothing forbids it; whether a block was made."""
+        chain = self.chain
+        best = chain.best
+        runtime = chain.at(best.hash)
+        parent_slot = runtime.aura.current_slot.get()
+        if best.number and slot <= parent_slot:
+            return False
+        key = aura.claim_slot(slot, runtime.aura.authorities_for_child(), self.keystore.publics(AURA_KEY))
+        if key is None or aura.back_off(slot, parent_slot, best.number, chain.finalised.number):
+            return False
+        if not aura.may_author(slot, self._boot_slot, self.journal.last_authored(key)):
+            return False
+        if runtime.session.author_of_slot(slot) in runtime.session.disabled.get():
+            log.warning("our validator is disabled until the era ends", slot=slot)
+            return False
+        try:
+            digest = self._digest(slot, key)
+        except UnknownCommitment as error:
+            log.error("cannot author", reason=str(error))
+            return False
+        deadline_ms = (
+            aura.slot_start_ms(slot, chain.slot_ms) + chain.slot_ms * PROPOSE_NUMERATOR // PROPOSE_DENOMINATOR
+        )
+        proposal = Proposal(best, slot, digest, [entry.extrinsic for entry in self.pool.best_first()], deadline_ms)
+        try:
+            executed, refused = await chain.compute.run(self.propose, proposal)
+        except InvalidBlock as error:
+            log.error("could not make a block", slot=slot, reason=str(error))
+            return False
+        for transaction_hash in refused:
+            self.pool.refuse(transaction_hash)
+        await self._seal(slot, key, executed)
+        return True
+
+    def _digest(self, slot: int, key: bytes) -> Digest:
+        """Slot and beacon reveal. The asking runtime still looks at the parent."""
+        chain = self.chain
+        runtime = chain.at(chain.best.hash)
+        commitment = runtime.beacon.author_commitment(slot)
+        if commitment is None:
+            raise UnknownCommitment("the state holds no beacon commitment for this author")
+        beacon = self._beacons.get(key)
+        if beacon is None:
+            secret = self.keystore.pair(AURA_KEY, key).secret
+            beacon = self._beacons[key] = BeaconAuthor(secret, chain.genesis_hash)
+        return Digest((slot_item(slot), beacon.reveal(commitment, runtime.beacon.chain(commitment)).item()))
+
+    def propose(self, proposal: Proposal) -> tuple[Executed, list[bytes]]:
+        """Execute a new block; also the hashes of transactions that proved invalid. Runs on the Compute port."""
+        chain, executive = self.chain, self.executive
+        runtime = executive.runtime
+        executive.start(
+            proposal.parent.hash, proposal.parent.number + 1, proposal.digest, chain.store.state_at(proposal.parent.hash)
+        )
+        timestamp = runtime.definition("Timestamp", "set")(proposal.slot * chain.slot_ms)
+        executive.apply(
+            decode_extrinsic(bare_extrinsic(runtime.call_codec.encode(timestamp)), runtime.call_codec)
+        )
+        refused: list[bytes] = []
+        misfits = 0
+        for extrinsic in proposal.candidates:
+            if misfits >= FULL_TRIES_MAX or chain.clock.now_ms() >= proposal.deadline_ms:
+                break
+            try:
+                executive.apply(extrinsic)
+            except InvalidTransaction as error:
+                if error.code is Validity.EXHAUSTS_RESOURCES:
+                    misfits += 1
+                elif error.code is not Validity.FUTURE:
+                    refused.append(extrinsic.hash)
+            except InvariantBroken:
+                raise
+            except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError, RecursionError) as error:
+                # A fault of ours in one call must not cost the author its slot: roll back, drop, ban, tell.
+                log.error("a transaction broke the runtime", hash=extrinsic.hash.hex(), error=repr(error))
+                refused.append(extrinsic.hash)
+        return executive.finish(), refused
+
+    async def _seal(self, slot: int, key: bytes, executed: Executed) -> None:
+        unsealed = executed.header
+        header = aura.seal(unsealed, self.keystore.sign(AURA_KEY, key, unsealed.hash()))
+        self.journal.note_authored(key, slot, header.hash())
+        log.info(f"Prepared block for proposing at {header.number}", extrinsics=len(executed.extrinsics), slot=slot)
+        await self.chain.insert_own(header, executed, (slot, key))
+
+
+__all__ = ["Author", "Proposal", "ScaleError", "SlotJournal"]

@@ -1,0 +1,72 @@
+"""The author's side of the beacon: hash chains recomputed from the author's secret, never stored (spec/chain.md (b))."""
+
+from __future__ import annotations
+
+from runtime.beacon import ANNOUNCE_LEFT_MAX, CHAIN_LENGTH, Chain, Reveal, chain_start, link
+from runtime.types import ZERO_HASH
+
+HASH_BYTES = 32
+GENERATIONS_MAX = 64
+"""Chains of one key that are searched for a commitment: 64 x 65,536 blocks are years of authoring."""
+
+
+def chain_values(secret: bytes, genesis_hash: bytes, generation: int) -> bytes:
+    """x_0 .. x_L of one chain, 32 bytes each. Takes about 20 ms."""
+    value = chain_start(secret, genesis_hash, generation)
+    values = bytearray(value)
+    for _ in range(CHAIN_LENGTH):
+        value = link(value)
+        values += value
+    return bytes(values)
+
+
+def genesis_commitment(secret: bytes) -> bytes:
+    """x_L of the chain that a genesis validator commits to, made before the genesis hash exists."""
+    return chain_values(secret, ZERO_HASH, 0)[-HASH_BYTES:]
+
+
+class UnknownCommitment(ValueError):
+    """None of this key's chains ends in the commitment that the chain holds for it."""
+
+
+class BeaconAuthor:
+    """Makes the reveals of one author. `secret` is the seed of its aura key."""
+
+    def __init__(self, secret: bytes, genesis_hash: bytes) -> None:
+        self._secret = secret
+        self._genesis_hash = genesis_hash
+        self._values: dict[bytes, bytes] = {}
+        self._generation: dict[bytes, int] = {}
+
+    def reveal(self, commitment: bytes, chain: Chain) -> Reveal:
+        """The next reveal for the state `chain` of this author's chain, with a new commitment when it is due.
+
+        Raises UnknownCommitment.
+        """
+        if chain.left == 0 and chain.next is not None:
+            head, left = chain.next[0], CHAIN_LENGTH
+        else:
+            head, left = chain.head, chain.left
+        root = head if left == CHAIN_LENGTH else commitment
+        values = self._chain_with(root, head, left)
+        value = values[(left - 1) * HASH_BYTES : left * HASH_BYTES]
+        announce = chain.next is None and chain.left <= ANNOUNCE_LEFT_MAX
+        return Reveal(value, self._next_commitment(root) if announce else None)
+
+    def _chain_with(self, commitment: bytes, head: bytes, left: int) -> bytes:
+        """The chain in which `head` is value number `left`: a later one than the first, once the author switched."""
+        for values in self._values.values():
+            if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
+                return values
+        for generation in range(GENERATIONS_MAX):
+            for genesis in (ZERO_HASH, self._genesis_hash):
+                values = chain_values(self._secret, genesis, generation)
+                if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
+                    self._values = {commitment: values}
+                    self._generation[commitment] = generation
+                    return values
+        raise UnknownCommitment(f"the beacon commitment 0x{commitment.hex()} is not of this authoring key")
+
+    def _next_commitment(self, root: bytes) -> bytes:
+        generation = self._generation.get(root, 0) + 1
+        return chain_values(self._secret, self._genesis_hash, generation)[-HASH_BYTES:]
