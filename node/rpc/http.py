@@ -107,26 +107,23 @@ class HttpConnection:
     async def _respond_to(self, request: h11.Request) -> HttpResponse:
         taken = 0
         body = bytearray()
+        deadline = trio.current_time() + self.limits.body_timeout_ms / 1000
         try:
-            with trio.move_on_after(self.limits.body_timeout_ms / 1000) as clock:
-                length = _content_length(request)
-                if length > self.limits.request_bytes_max:
-                    raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {self.limits.request_bytes_max} bytes")
-                while True:
-                    event = await self._event()
-                    if isinstance(event, h11.EndOfMessage):
-                        break
-                    if not isinstance(event, h11.Data):
-                        raise Gone
-                    if len(body) + len(event.data) > self.limits.request_bytes_max:
-                        limit = self.limits.request_bytes_max
-                        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limit} bytes")
-                    if not self.budget.take(len(event.data)):
-                        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "out of memory for requests")
-                    taken += len(event.data)
-                    body += event.data
-            if clock.cancelled_caught:
-                raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body took too long")
+            if _content_length(request) > self.limits.request_bytes_max:
+                raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {self.limits.request_bytes_max} bytes")
+            while True:
+                event = await self._event(deadline, "the body took too long")
+                if isinstance(event, h11.EndOfMessage):
+                    break
+                if not isinstance(event, h11.Data):
+                    raise Gone
+                if len(body) + len(event.data) > self.limits.request_bytes_max:
+                    limit = self.limits.request_bytes_max
+                    raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limit} bytes")
+                if not self.budget.take(len(event.data)):
+                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "out of memory for requests")
+                taken += len(event.data)
+                body += event.data
             return await self.handler(_request(request, bytes(body)))
         finally:
             self.budget.give_back(taken)
@@ -138,23 +135,25 @@ class HttpConnection:
                 await self._receive()
             if idle.cancelled_caught:
                 raise Gone
-        with trio.move_on_after(self.limits.head_timeout_ms / 1000) as clock:
-            event = await self._event()
-        if clock.cancelled_caught:
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the headers took too long")
+        deadline = trio.current_time() + self.limits.head_timeout_ms / 1000
+        event = await self._event(deadline, "the headers took too long")
         if not isinstance(event, h11.Request):
             raise Gone
         return event
 
-    async def _event(self) -> h11.Event | type[h11.PAUSED]:
+    async def _event(self, deadline: float, late: str) -> h11.Event | type[h11.PAUSED]:
+        """The next event; Refused with `late` if it is not there by the deadline. Most are there without waiting."""
         while True:
             event = self.http.next_event()
             if event is not h11.NEED_DATA:
                 assert not isinstance(event, type) or event is h11.PAUSED
                 return event
-            if self.http.they_are_waiting_for_100_continue:
-                await self._write(self.http.send(h11.InformationalResponse(status_code=100, headers=[])))
-            await self._receive()
+            with trio.CancelScope(deadline=deadline) as clock:
+                if self.http.they_are_waiting_for_100_continue:
+                    await self._write(self.http.send(h11.InformationalResponse(status_code=100, headers=[])))
+                await self._receive()
+            if clock.cancelled_caught:
+                raise Refused(HTTPStatus.REQUEST_TIMEOUT, late)
 
     async def _receive(self) -> None:
         data = await self.stream.receive_some(RECEIVE_BYTES)

@@ -6,6 +6,7 @@ in time, or is silent for two ping intervals is dropped.
 """
 
 import contextlib
+import logging
 from collections import deque
 
 import trio
@@ -22,6 +23,9 @@ from node.rpc.limits import Budget, Limits
 from node.rpc.subscription import Subscriptions
 
 PING_PAYLOAD = b"heddle"
+_QUIET = logging.getLogger("heddle.websockets")
+_QUIET.disabled = True
+"""The library would write what clients send into the standard log; what matters is logged here, bounded."""
 CLOSE_TOO_BIG = 1009
 
 
@@ -46,7 +50,7 @@ class WebSocketSession:
         self.log = log
         self.name = name
         self.caller = Caller(unsafe_allowed)
-        self.protocol = ServerProtocol(max_size=limits.request_bytes_max)
+        self.protocol = ServerProtocol(max_size=limits.request_bytes_max, logger=_QUIET)
         self._queue: deque[bytes] = deque()
         self._queue_bytes = 0
         self._wake = trio.Event()

@@ -188,6 +188,7 @@ def test_a_failing_subscription_task_ends_it_alone() -> None:
             assert ask(client, "echo", "x")["result"] == "x"
 
         await with_client(server, use)
+        await server.assert_idle()
         assert len(server.closed) == 1
         assert ("exception", "subscription failed", {"method": "broken"}) in server.record.lines
 
@@ -205,7 +206,7 @@ def test_subscription_limit() -> None:
             assert "result" in ask(client, "heads_sub", 0)
 
         await with_client(server, use)
-        assert len(server.closed) == 4
+        await until(lambda: len(server.closed) == 4)
 
     run(test, Limits(subscriptions_max=3))
 
