@@ -83,7 +83,8 @@ install_packages() { # every line of constraints.txt; --no-deps because the list
     while IFS= read -r line; do
       printf '%s\n' "$line" >>$log
       case $line in
-        Collecting* | Processing* | "Requirement already satisfied"*) count=$((count + 1)) ;;
+        "Requirement already satisfied: "*) count=$((count + 1)) line=${line#*: } line=${line%% *} ;;
+        Collecting* | Processing*) count=$((count + 1)) ;;
         "Installing collected"*) line="installing" ;;
         *) continue ;;
       esac
@@ -91,7 +92,7 @@ install_packages() { # every line of constraints.txt; --no-deps because the list
       line=${line##*[ /]}
       if [ -t 1 ]; then
         printf '\r  [%3d/%3d] %-60.60s' "$count" "$total" "$line"
-      elif [ $((count % 20)) -eq 0 ] || [ "$count" -eq "$total" ]; then
+      elif [ "$line" != installing ] && [ $((count % 20 * (total - count))) -eq 0 ]; then
         printf '  [%3d/%3d] %s\n' "$count" "$total" "$line"
       fi
     done
