@@ -15,7 +15,9 @@ class NetworkConfig:
     listen_port: 0 lets the system choose; `listen_addresses()` tells the result.
     bootnodes: /ip4|ip6|dns4/HOST/tcp/PORT/p2p/ID; they are dialled for ever.
     max_per_address: inbound connections of one remote IP; loopback has its own cap, as local networks share it.
-    silence_limit_s: a peer that sends nothing for so long, in spite of pings, is dropped.
+    handshake_limit_s: for the way from a TCP connection to an authenticated one, and again from there to a peer.
+    silence_limit_s: a peer that sends nothing, in spite of pings, or takes nothing for so long is dropped.
+    slow_reader_limit_s: how long a stream may stand still because the peer does not read it.
     """
 
     node_key_seed: bytes
@@ -27,8 +29,10 @@ class NetworkConfig:
     max_outbound: int = 8
     max_per_address: int = 8
     max_per_loopback_address: int = 256
+    handshake_limit_s: float = 10.0
     ping_interval_s: float = 4.0
     silence_limit_s: float = 15.0
+    slow_reader_limit_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name, size in (("node_key_seed", SEED_BYTES), ("genesis_hash", GENESIS_HASH_BYTES)):

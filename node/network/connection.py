@@ -29,8 +29,11 @@ StreamHandler = Callable[["Connection", str, FramedStream], Awaitable[None]]
 class Connection:
     """An authenticated connection. `close` may be called at any time; the first reason is kept."""
 
-    def __init__(self, muxer: BoundedYamux, peer: PeerId, *, outbound: bool, host: str, port: int) -> None:
+    def __init__(
+        self, muxer: BoundedYamux, peer: PeerId, *, outbound: bool, host: str, port: int, slow_reader_limit_s: float
+    ) -> None:
         self.peer, self.outbound, self.host, self.port = peer, outbound, host, port
+        self._slow_reader_limit_s = slow_reader_limit_s
         self.opened_at_s = trio.current_time()
         self.close_reason = ""
         self.flooded = False
@@ -42,7 +45,7 @@ class Connection:
 
     def close(self, reason: str) -> None:
         """End the connection; its tasks are cancelled at once."""
-        self.close_reason = self.close_reason or reason
+        self.close_reason = self.close_reason or self._muxer.failure or reason
         self._scope.cancel()
 
     async def run(self, offered: Multiselect, handler: StreamHandler, main: Callable[[], Awaitable[None]]) -> None:
@@ -58,7 +61,7 @@ class Connection:
         try:
             await self._muxer.start()
         finally:
-            self.close(self._muxer.failure or "the peer closed the connection")
+            self.close("the peer closed the connection")
 
     async def open_stream(self, protocol: str) -> FramedStream:
         """A new stream that speaks `protocol`. Raises STREAM_ERRORS, ProtocolNotSupportedError, TooSlowError."""
@@ -69,7 +72,7 @@ class Connection:
             except BaseException:
                 await discard(stream)
                 raise
-        return FramedStream(stream)
+        return FramedStream(stream, self._slow_reader_limit_s)
 
     async def _accept_streams(self, nursery: trio.Nursery, offered: Multiselect, handler: StreamHandler) -> None:
         while True:
@@ -91,7 +94,7 @@ class Connection:
         """The supervisor of one inbound stream: whatever the peer provokes ends the stream, nothing else."""
         try:
             protocol = await accept(stream, offered)
-            await handler(self, protocol, FramedStream(stream))
+            await handler(self, protocol, FramedStream(stream, self._slow_reader_limit_s))
         except Exception as error:  # noqa: BLE001 - a supervisor: the stream's failure is counted and goes no further
             self._failed_streams += 1
             log.debug("a stream failed", peer=self.peer, error=f"{type(error).__name__}: {error}")

@@ -7,7 +7,6 @@ from libp2p.stream_muxer.yamux.yamux import YamuxStream
 from node.network.tuning import STREAM_ERRORS
 
 CHUNK_BYTES_MAX = 64 << 10
-SLOW_READER_LIMIT_S = 30.0
 WINDOW_POLL_FIRST_S = 0.0005
 WINDOW_POLL_MAX_S = 0.02
 DISCARD_LIMIT_S = 5.0
@@ -16,8 +15,9 @@ DISCARD_LIMIT_S = 5.0
 class FramedStream:
     """A stream with a read buffer. One task reads and one writes at a time. Errors: STREAM_ERRORS."""
 
-    def __init__(self, stream: YamuxStream) -> None:
+    def __init__(self, stream: YamuxStream, slow_reader_limit_s: float) -> None:
         self._stream = stream
+        self._slow_reader_limit_s = slow_reader_limit_s
         self._buffer = bytearray()
 
     async def read_exactly(self, size: int) -> bytes:
@@ -36,7 +36,7 @@ class FramedStream:
         return await self.read_exactly(size)
 
     async def write(self, data: bytes) -> None:
-        """All of `data`, in chunks. The stock write fails after 5 s without window; we wait SLOW_READER_LIMIT_S."""
+        """All of `data`, in chunks. The stock write fails after 5 s without window; we wait longer."""
         for start in range(0, len(data), CHUNK_BYTES_MAX):
             chunk = data[start : start + CHUNK_BYTES_MAX]
             if self._stream.send_window < len(chunk):
@@ -45,13 +45,13 @@ class FramedStream:
 
     async def _wait_for_window(self, size: int) -> None:
         poll_s = WINDOW_POLL_FIRST_S
-        with trio.move_on_after(SLOW_READER_LIMIT_S):
+        with trio.move_on_after(self._slow_reader_limit_s):
             # The library signals no event when the window opens.
             while self._stream.send_window < size and not self._stream.send_closed:
                 await trio.sleep(poll_s)
                 poll_s = min(WINDOW_POLL_MAX_S, poll_s * 2)
             return
-        raise MuxedStreamError(f"the peer read nothing for {SLOW_READER_LIMIT_S:.0f} s")
+        raise MuxedStreamError(f"the peer read nothing for {self._slow_reader_limit_s:.0f} s")
 
     async def discard(self) -> None:
         """Reset the stream, drop what it holds; whoever is being cancelled may call it."""

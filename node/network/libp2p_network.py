@@ -5,7 +5,6 @@ connection a peer) -> handshake on our genesis -> PeerUp -> notifications and re
 One supervisor per connection: whatever a peer provokes ends that connection only.
 """
 
-import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,18 +15,15 @@ from libp2p.protocol_muxer.multiselect import Multiselect
 from trio_typing import TaskStatus
 
 from node.log import logger
-from node.network.address_book import AddressBook
-from node.network.addresses import PeerAddress, format_address, is_ip, parse_address, scope
+from node.network.addresses import format_address, is_ip, parse_address, scope
 from node.network.ban_table import BanTable
 from node.network.config import NetworkConfig
 from node.network.connection import Connection
+from node.network.discovery import Discovery
 from node.network.framing import FramedStream, FrameTooLong
 from node.network.handshake import encode_handshake
 from node.network.peer import Peer
-from node.network.peer_exchange import PROTOCOL as PEER_EXCHANGE
-from node.network.peer_exchange import decode_peers, encode_peers
 from node.network.peer_reputation import (
-    MALFORMED_MESSAGE,
     OVERSIZED_MESSAGE,
     TIMED_OUT,
     WRONG_GENESIS,
@@ -41,7 +37,6 @@ from node.network.port import (
     REQUEST_TIMEOUT_MS,
     ChainStatus,
     FrameTooLarge,
-    MalformedMessage,
     NetworkEvent,
     PeerDown,
     PeerId,
@@ -57,15 +52,10 @@ from node.network.upgrade import Identity, upgrade
 
 log = logger("network")
 
-UPGRADE_LIMIT_S = 10.0
-DIAL_LIMIT_S = 10.0
 PENDING_UPGRADES_MAX = 64
 SIMULTANEOUS_DIAL_S = 10.0
 WRONG_GENESIS_BAN_S = 600.0
 REPUTATION_BAN_S = 600.0
-PEER_EXCHANGE_INTERVAL_S = 5.0
-PEER_EXCHANGE_TIMEOUT_MS = 5_000
-DIALS_MAX = 4
 LISTEN_BACKLOG = 128
 
 
@@ -79,24 +69,19 @@ class Libp2pNetwork:
         self._identity = Identity.from_seed(config.node_key_seed)
         self._events_in, self._events = trio.open_memory_channel[NetworkEvent](EVENTS_QUEUE_MAX)
         self._peers: dict[PeerId, Peer] = {}
-        self._book = AddressBook(self.local_id, [parse_address(text) for text in config.bootnodes])
         self._bans = BanTable()
         self._reputation = PeerReputation()
         self._requests = RequestServer()
         self._offered = Multiselect({})
         self._inbound_by_host: Counter[str] = Counter()
         self._upgrading = 0
-        self._dialling: set[PeerId] = set()
         self._listeners: Sequence[trio.SocketListener] = ()
-        self._dial_now = trio.Event()
-        self._exchange_now = trio.Event()
         self.traffic = Traffic()
         self.refused_connections_total = 0
         self.connections_open = 0
-        self.dials_failed_total = 0
         self.connections_total = 0
         self._offered.add_handler(TProtocol(f"{self._prefix}/notif/1"), None)
-        self.serve(PEER_EXCHANGE, self._tell_peers)
+        self._discovery = Discovery(self, config, self._peers)
 
     # The port
 
@@ -169,6 +154,11 @@ class Libp2pNetwork:
         """Notifications dropped at full queues of the peers of now."""
         return sum(peer.outbox.dropped_total for peer in self._peers.values())
 
+    @property
+    def dials_failed_total(self) -> int:
+        """Dials that brought no peer up."""
+        return self._discovery.dials_failed_total
+
     def reputation(self, peer: PeerId) -> int:
         """A peer's score now."""
         return self._reputation.score(peer, trio.current_time())
@@ -179,8 +169,7 @@ class Libp2pNetwork:
 
     def connect(self, address: str) -> None:
         """Learn a peer's address and dial it as soon as a slot is free. Raises InvalidAddress."""
-        self._book.learn(parse_address(address))
-        self._dial_now.set()
+        self._discovery.learn(parse_address(address))
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -195,8 +184,7 @@ class Libp2pNetwork:
             async with trio.open_nursery() as nursery:
                 self._listeners = listeners
                 nursery.start_soon(self._accept_connections, nursery)
-                nursery.start_soon(self._dial_peers, nursery)
-                nursery.start_soon(self._exchange_peers)
+                nursery.start_soon(self._discovery.run, nursery)
                 log.info("Listening", addresses=" ".join(self.listen_addresses()))
                 yield
                 nursery.cancel_scope.cancel()
@@ -237,7 +225,7 @@ class Libp2pNetwork:
             return
         self._inbound_by_host[host] += 1
         try:
-            await self._supervise(tcp, None)
+            await self.supervise(tcp, None)
         finally:
             self._inbound_by_host[host] -= 1
             if not self._inbound_by_host[host]:
@@ -247,7 +235,7 @@ class Libp2pNetwork:
         is_local = is_ip(host) and scope(host) == 1
         return self._config.max_per_loopback_address if is_local else self._config.max_per_address
 
-    async def _supervise(self, tcp: TcpStream, expected: PeerId | None) -> bool:
+    async def supervise(self, tcp: TcpStream, expected: PeerId | None) -> bool:
         """The supervisor of one connection. True: its peer came up. Closes the socket in any case."""
         self.connections_open += 1
         try:
@@ -262,7 +250,7 @@ class Libp2pNetwork:
     async def _run_connection(self, tcp: TcpStream, expected: PeerId | None) -> bool:
         self._upgrading += 1
         try:
-            with trio.fail_after(UPGRADE_LIMIT_S):
+            with trio.fail_after(self._config.handshake_limit_s):
                 muxer, peer_id = await upgrade(
                     tcp,
                     self._identity,
@@ -273,7 +261,12 @@ class Libp2pNetwork:
         finally:
             self._upgrading -= 1
         connection = Connection(
-            muxer, peer_id, outbound=expected is not None, host=tcp.remote_host, port=tcp.remote_port
+            muxer,
+            peer_id,
+            outbound=expected is not None,
+            host=tcp.remote_host,
+            port=tcp.remote_port,
+            slow_reader_limit_s=self._config.slow_reader_limit_s,
         )
         refusal = self._refusal(connection)
         if refusal:
@@ -311,9 +304,15 @@ class Libp2pNetwork:
 
     async def _run_peer(self, connection: Connection) -> bool:
         older = self._peers.get(connection.peer)
-        peer = Peer(connection, self._config.genesis_hash, self._emit, self._punisher(connection.peer))
+        peer = Peer(
+            connection,
+            self._config.genesis_hash,
+            self._config.handshake_limit_s,
+            self._emit,
+            self._punisher(connection.peer),
+        )
         self._peers[peer.id] = peer
-        self._dialling.discard(peer.id)
+        self._discovery.note_admitted(peer.id)
         handshake = encode_handshake(self._config.genesis_hash, self._status(), self._listen_port())
 
         async def main() -> None:
@@ -330,17 +329,15 @@ class Libp2pNetwork:
             peer.note_end()
         if was_up:
             log.debug("peer is gone", peer=peer.id, reason=connection.close_reason)
-            self._book.succeeded(peer.id, trio.current_time())
+            self._discovery.note_down(peer.id)
             await self._emit(PeerDown(peer.id, connection.close_reason))
         peer.finished.set()
-        self._dial_now.set()
         return was_up
 
     async def _emit(self, event: NetworkEvent) -> None:
         await self._events_in.send(event)
         if isinstance(event, PeerUp):
-            self._book.succeeded(event.peer, trio.current_time())
-            self._exchange_now.set()
+            self._discovery.note_up(event.peer)
 
     def _listen_port(self) -> int:
         return int(self._listeners[0].socket.getsockname()[1]) if self._listeners else 0
@@ -367,80 +364,3 @@ class Libp2pNetwork:
                 self.report(peer, penalty.delta, penalty.reason)
 
         return punish
-
-    # Dialling and peer exchange
-
-    async def _dial_peers(self, nursery: trio.Nursery) -> None:
-        while True:
-            now_s = trio.current_time()
-            self._dial_now = trio.Event()
-            for peer in self._book.due(now_s):
-                if not self._may_dial():
-                    break
-                if peer not in self._peers and peer not in self._dialling and not self.is_banned(peer):
-                    self._dialling.add(peer)
-                    nursery.start_soon(self._dial, self._book.address(peer))
-            with trio.move_on_at(min(self._book.next_due_s(now_s), now_s + PEER_EXCHANGE_INTERVAL_S)):
-                await self._dial_now.wait()
-
-    def _may_dial(self) -> bool:
-        outbound = sum(1 for peer in self._peers.values() if peer.connection.outbound)
-        return len(self._dialling) < DIALS_MAX and outbound + len(self._dialling) < self._config.max_outbound
-
-    async def _dial(self, address: PeerAddress) -> None:
-        """Dial once and serve the connection until it ends."""
-        came_up = False
-        try:
-            with trio.fail_after(DIAL_LIMIT_S):
-                stream = await trio.open_tcp_stream(address.host, address.port)
-            tcp = TcpStream(stream, is_initiator=True, traffic=self.traffic)
-        except (OSError, trio.TooSlowError) as error:
-            log.debug("dialling failed", address=str(address), error=str(error))
-        else:
-            came_up = await self._supervise(tcp, address.peer)
-        finally:
-            self._dialling.discard(address.peer)
-        if not came_up and address.peer not in self._peers:
-            self.dials_failed_total += 1
-            self._book.failed(address.peer, trio.current_time())
-        self._dial_now.set()
-
-    async def _exchange_peers(self) -> None:
-        """While we want peers, ask one of ours, drawn at random, whom it knows."""
-        while True:
-            with trio.move_on_after(PEER_EXCHANGE_INTERVAL_S):
-                await self._exchange_now.wait()
-            self._exchange_now = trio.Event()
-            known = self.peers()
-            if not known or not self._may_dial():
-                continue
-            peer = secrets.choice(known)
-            host = self._peers[peer].connection.host
-            try:
-                answer = await self.request(peer, PEER_EXCHANGE, b"", PEER_EXCHANGE_TIMEOUT_MS)
-                for address in decode_peers(answer, host):
-                    self._book.learn(address)
-            except RequestFailed as error:
-                log.debug("peer exchange failed", error=str(error))
-            except MalformedMessage as error:
-                self.report(peer, MALFORMED_MESSAGE.delta, f"peer exchange: {error}")
-            self._dial_now.set()
-
-    async def _tell_peers(self, asker: PeerId, _data: bytes) -> bytes:
-        """Addresses of our peers, as far as the asker can reach them: never a nearer scope than its own."""
-        known = self._peers.get(asker)
-        nearest = scope(known.connection.host) if known is not None else 3
-        addresses = [
-            address
-            for address in map(_address_of, self._peers.values())
-            if address is not None and address.peer != asker and scope(address.host) >= nearest
-        ]
-        return encode_peers(addresses)
-
-
-def _address_of(peer: Peer) -> PeerAddress | None:
-    """Where others can dial a peer: where we did, or where it says it listens."""
-    if not peer.up or peer.handshake is None:
-        return None
-    port = peer.connection.port if peer.connection.outbound else peer.handshake.listen_port
-    return PeerAddress(peer.id, peer.connection.host, port) if port else None

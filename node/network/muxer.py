@@ -20,7 +20,6 @@ from node.network.tcp_stream import TcpStream
 from node.network.token_bucket import TokenBucket
 from node.network.tuning import STREAM_ERRORS, YAMUX_FRAME_BYTES_MAX
 
-WRITE_LIMIT_S = 15.0
 BODY_LIMIT_S = 15.0
 OUTBOX_BYTES_MAX = 256 << 10
 CONTROL_BYTES_MAX = 1 << 20
@@ -126,13 +125,13 @@ class BoundedYamux(Yamux):
                 continue
             batch = self._next_batch()
             try:
-                with trio.move_on_after(WRITE_LIMIT_S) as scope:
+                with trio.move_on_after(self._silence_limit_s) as scope:
                     await self.secured_conn.write(batch)
             except STREAM_ERRORS as error:
                 await self.fail(f"writing failed: {error}")
             else:
                 if scope.cancelled_caught:
-                    await self.fail(f"it took nothing for {WRITE_LIMIT_S:.0f} s")
+                    await self.fail(f"it took nothing for {self._silence_limit_s:.0f} s")
             if self._outbox_bytes < OUTBOX_BYTES_MAX:
                 self._room.set()
 

@@ -32,7 +32,6 @@ from node.network.tuning import STREAM_ERRORS
 
 log = logger("network")
 
-HANDSHAKE_LIMIT_S = 10.0
 NOTIFICATIONS_PER_SECOND_MAX = 20_000
 NOTIFICATIONS_BURST_MAX = 40_000
 NOTIFIED_BYTES_PER_SECOND_MAX = 32 << 20
@@ -45,7 +44,9 @@ Punish = Callable[[Penalty], None]
 class Peer:
     """The state of a peer from admission on. `up` turns true once, when `PeerUp` has been reported."""
 
-    def __init__(self, connection: Connection, genesis_hash: bytes, emit: Emit, punish: Punish) -> None:
+    def __init__(
+        self, connection: Connection, genesis_hash: bytes, handshake_limit_s: float, emit: Emit, punish: Punish
+    ) -> None:
         self.id = connection.peer
         self.connection = connection
         self.prefix = f"/{genesis_hash.hex()}"
@@ -56,6 +57,7 @@ class Peer:
         self.up = False
         self.finished = trio.Event()
         self._genesis_hash = genesis_hash
+        self._handshake_limit_s = handshake_limit_s
         self._emit, self._punish = emit, punish
         self._reading = False
         self._greeted = trio.Event()
@@ -69,12 +71,12 @@ class Peer:
     async def run(self, our_handshake: bytes, before: trio.Event | None) -> None:
         """Shake hands, report `PeerUp` once `before` (the end of an older connection) is past, then write for ever."""
         try:
-            with trio.move_on_after(HANDSHAKE_LIMIT_S) as scope:
+            with trio.move_on_after(self._handshake_limit_s) as scope:
                 stream = await self.connection.open_stream(self.notification_protocol)
                 await stream.write(len(our_handshake).to_bytes(4, "big") + our_handshake)
                 await self._greeted.wait()
             if scope.cancelled_caught or self.handshake is None:
-                self.connection.close(f"no handshake within {HANDSHAKE_LIMIT_S:.0f} s")
+                self.connection.close(f"no handshake within {self._handshake_limit_s:.0f} s")
                 return
             if before is not None:
                 await before.wait()

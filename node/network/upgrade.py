@@ -26,8 +26,8 @@ from node.network.muxer import BoundedYamux
 from node.network.port import PeerId
 from node.network.tcp_stream import TcpStream
 
-MESSAGE_BYTES_MAX = 1024
-NEGOTIATION_BYTES_MAX = 4096
+MESSAGE_BYTES_MAX = 256
+NEGOTIATION_BYTES_MAX = 1024
 NEGOTIATION_LIMIT_S = 10
 
 
@@ -37,7 +37,7 @@ class _Readable(Protocol):
 
 
 class _Guard(ReadWriteCloser):
-    """Lets a negotiation read messages of 1 KiB and 4 KiB in all."""
+    """Lets a negotiation read messages of 256 bytes and 1 KiB in all."""
 
     def __init__(self, stream: _Readable) -> None:
         self._stream = stream

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import trio
 
@@ -24,9 +25,9 @@ def status(best: int = 0) -> ChainStatus:
     return ChainStatus(Role.FULL, best, bytes(32), 0)
 
 
-def config(number: int, bootnodes: tuple[str, ...] = (), genesis: bytes = GENESIS, **settings: object) -> NetworkConfig:
+def config(number: int, bootnodes: tuple[str, ...] = (), genesis: bytes = GENESIS, **settings: Any) -> NetworkConfig:
     """Settings of a test's node on a port chosen by the system."""
-    return NetworkConfig(seed(number), genesis, bootnodes=bootnodes, **settings)  # type: ignore[arg-type]
+    return NetworkConfig(seed(number), genesis, bootnodes=bootnodes, **settings)
 
 
 @dataclass
@@ -77,7 +78,7 @@ async def running(settings: NetworkConfig) -> AsyncIterator[Node]:
 async def until(condition: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> None:
     """Wait until a condition holds; fail with `what` after the limit."""
     with trio.move_on_after(limit_s):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - any condition, also one that signals nothing
             await trio.sleep(0.005)
         return
     raise AssertionError(f"not within {limit_s} s: {what}")

@@ -296,7 +296,7 @@ def test_a_banned_peer_is_dropped_and_refused_until_the_ban_ends() -> None:
     async def main() -> None:
         async with running(config(1)) as boot, running(config(2, (boot.address,))) as node:
             await until_connected(boot, node)
-            boot.network.ban(node.id, 3)
+            boot.network.ban(node.id, 2)
             await until(lambda: len(boot.downs()) == 1 and len(node.downs()) == 1, "both report the end")
             assert boot.downs()[0].reason == "banned"
             await until(lambda: boot.network.refused_connections_total >= 1, "it is refused while banned")
