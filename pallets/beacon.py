@@ -73,11 +73,14 @@ class Beacon(Pallet):
         self.mixes: Map[int, bytes] = self.map(
             "Mixes", U32, Hash, ZERO_HASH, "The mix at height h, under h mod 1024.", hasher=TWOX
         )
+        self.seen = 0
+        """The block whose reveal was taken last: Session insists that this is the present one."""
         self.constant("ChainLength", U32, CHAIN_LENGTH, "Reveals of one commitment.")
         self.constant("MixHistory", U32, MIX_HISTORY, "Heights whose mix is kept.")
 
     def on_initialize(self, number: int, slot: int) -> int:
         """Check the block's reveal and fold it into the mix. Raises InvalidBlock(REVEAL)."""
+        self.seen = number
         commitment = self.author_commitment(slot)
         if commitment is None:
             raise InvalidBlock(BlockFault.REVEAL, "no authority has a commitment")

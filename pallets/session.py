@@ -199,6 +199,7 @@ class Session(Pallet):
 
     def on_initialize(self, number: int, slot: int) -> int:
         """Refuse a disabled author; begin a session if this block is a boundary. Raises InvalidBlock(AUTHOR)."""
+        assert self.beacon.seen == number, "Beacon runs before Session: it checks the reveal by the parent's keys"
         author = self.author_of_slot(slot)
         if author in self.disabled.get():
             raise InvalidBlock(BlockFault.AUTHOR, f"validator 0x{author.hex() if author else ''} is disabled")

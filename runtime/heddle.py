@@ -55,7 +55,7 @@ class Heddle(Runtime):
         self.utility = Utility(state, registry, nested)
         pallets: list[Pallet] = [
             *(self.system, self.timestamp, self.aura, self.grandpa, self.balances, self.transaction_payment),
-            *(self.session, self.beacon, self.offences, self.sudo, self.utility),
+            *(self.beacon, self.session, self.offences, self.sudo, self.utility),
         ]
         super().__init__(state, registry, pallets)
         nested.bind(self)
