@@ -89,6 +89,8 @@ class Round:
         self.precommits = VoteTracker()
         self.proposal: BlockRef | None = None
         self._state: RoundState | None = None
+        self._committed: BlockRef | None = None
+        self._committed_known = False
 
     @property
     def base(self) -> BlockRef:
@@ -110,6 +112,7 @@ class Round:
         result = tracker.add(position, vote)
         if result in (Imported.NEW, Imported.EQUIVOCATION):
             self._state = None
+            self._committed_known = False
         return result
 
     def equivocation(self, phase: Phase, voter: bytes) -> EquivocationProof | None:
@@ -147,7 +150,12 @@ class Round:
 
     def committed(self) -> BlockRef | None:
         """Return the deepest block with a supermajority of precommits: final, whatever prevotes were seen."""
-        return self.graph.ghost(self._precommitted)
+        if not self._committed_known:
+            self._committed = None
+            if self.seen_weight(Phase.PRECOMMIT) >= self.voters.threshold:
+                self._committed = self.graph.ghost(self._precommitted)
+            self._committed_known = True
+        return self._committed
 
     def commit_for(self, target: BlockRef) -> Commit | None:
         """Return the commit that proves `target`, the present `committed()`, or None when the votes do not.
