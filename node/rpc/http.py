@@ -139,6 +139,12 @@ class HttpConnection:
         event = await self._event(deadline, "the headers took too long")
         if not isinstance(event, h11.Request):
             raise Gone
+        # h11 counts only what is still incomplete: a head that arrives whole in one piece is counted here.
+        if (
+            len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+            > self.limits.head_bytes_max
+        ):
+            raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {self.limits.head_bytes_max} bytes")
         return event
 
     async def _event(self, deadline: float, late: str) -> h11.Event | type[h11.PAUSED]:

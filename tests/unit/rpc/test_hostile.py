@@ -50,7 +50,9 @@ JUNK = {
     "huge length": POST.replace(b"%d", b"9" * 30),
     "bad chunk": POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"zz\r\n",
     "huge chunk": POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"ffffffffffffffff\r\n",
-    "header bomb": b"GET /health HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(5000)) + b"\r\n",
+    "header bomb": b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
+    + b"".join(b"X-%d: y\r\n" % i for i in range(5000))
+    + b"\r\n",
     "one long header": b"GET /health HTTP/1.1\r\nX: " + b"y" * 100_000,
     "long target": b"GET /" + b"y" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
     "nothing": b"",
@@ -350,3 +352,16 @@ def test_reset_in_the_middle() -> None:
 def linger_zero() -> tuple[int, int, bytes]:
     """The socket option that makes close a reset."""
     return trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, (1).to_bytes(4, "little") + bytes(4)
+
+
+@pytest.mark.parametrize("name", ["header bomb", "one long header", "long target"])
+def test_heads_are_bounded(name: str) -> None:
+    """Headers that do not end within 16 KiB are refused with 431, and not kept until they do."""
+
+    async def test(server: Running) -> None:
+        async with await server.raw() as stream:
+            await stream.send_all(JUNK[name])
+            assert split(await receive_all(stream))[0] == 431
+        await server.assert_idle()
+
+    run(test, Limits(linger_ms=100))
