@@ -16,6 +16,8 @@ import trio
 LEVELS: dict[str, int] = {"trace": 5, "debug": 10, "info": 20, "warn": 30, "error": 40, "off": 100}
 LEVEL_ALIASES = {"warning": "warn", "critical": "error", "exception": "error"}
 LEVEL_DEFAULT = "info"
+FILTER_BEFORE_SETUP = "warn"
+"""A command that only uses parts of the node has its own output: the log keeps to warnings, on stderr."""
 TARGETS_MAX = 64
 EVENT_CHARS_MAX = 1_024
 VALUE_CHARS_MAX = 256
@@ -97,7 +99,7 @@ def setup(
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(max(lowest, LEVELS["debug"]) if lowest < 100 else 50),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lambda *_: structlog.PrintLogger(stream or sys.stderr),
         cache_logger_on_first_use=False,
     )
 
@@ -231,3 +233,6 @@ async def run_informant(status: Callable[[], Status], log: Logger, interval_ms: 
             log.info(syncing_line(now, gained * 10_000 // interval_ms))
         best_before = now.best
         await trio.sleep(interval_ms / 1000)
+
+
+setup(FILTER_BEFORE_SETUP)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-import structlog
 import trio
 import trio.testing
 
@@ -21,7 +20,7 @@ STATUS = Status(peers=3, best=12, best_hash=HASH, finalized=10, finalized_hash=H
 def _defaults() -> Iterator[None]:
     """Leave logging as other tests expect it."""
     yield
-    structlog.reset_defaults()
+    log.setup(log.FILTER_BEFORE_SETUP)
 
 
 def lines(filters: str = "", *, json_lines: bool = False, name: str = "") -> io.StringIO:
@@ -65,6 +64,16 @@ def test_json_line() -> None:
         "block": "0x" + HASH.hex(),
         "node": "alice",
     }
+
+
+def test_before_the_setup_only_warnings_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    """A command that uses a part of the node keeps its own output clean."""
+    log.logger("part").info("hidden")
+    log.logger("part").warning("shown")
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
+    assert "shown" in written.err
 
 
 def test_thresholds_by_target() -> None:
