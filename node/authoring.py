@@ -16,7 +16,7 @@ from consensus import aura
 from node.beacon_chain import BeaconAuthor, UnknownCommitment
 from node.chain import Chain
 from node.keys.keystore import Keystore
-from node.log import logger
+from node.log import logger, prepared_line
 from node.pool import Pool
 from node.store.records import Head
 from runtime.errors import InvalidBlock, InvalidTransaction, InvariantBroken, Validity
@@ -97,16 +97,14 @@ class Author:
         try:
             digest = self._digest(slot, key)
         except UnknownCommitment as error:
-            log.error("cannot author", reason=str(error))
+            log.warning("cannot author", reason=str(error))
             return False
-        deadline_ms = (
-            aura.slot_start_ms(slot, chain.slot_ms) + chain.slot_ms * PROPOSE_NUMERATOR // PROPOSE_DENOMINATOR
-        )
+        deadline_ms = aura.slot_start_ms(slot, chain.slot_ms) + chain.slot_ms * PROPOSE_NUMERATOR // PROPOSE_DENOMINATOR
         proposal = Proposal(best, slot, digest, [entry.extrinsic for entry in self.pool.best_first()], deadline_ms)
         try:
             executed, refused = await chain.compute.run(self.propose, proposal)
         except InvalidBlock as error:
-            log.error("could not make a block", slot=slot, reason=str(error))
+            log.warning("could not make a block", slot=slot, reason=str(error))
             return False
         for transaction_hash in refused:
             self.pool.refuse(transaction_hash)
@@ -131,12 +129,13 @@ class Author:
         chain, executive = self.chain, self.executive
         runtime = executive.runtime
         executive.start(
-            proposal.parent.hash, proposal.parent.number + 1, proposal.digest, chain.store.state_at(proposal.parent.hash)
+            proposal.parent.hash,
+            proposal.parent.number + 1,
+            proposal.digest,
+            chain.store.state_at(proposal.parent.hash),
         )
         timestamp = runtime.definition("Timestamp", "set")(proposal.slot * chain.slot_ms)
-        executive.apply(
-            decode_extrinsic(bare_extrinsic(runtime.call_codec.encode(timestamp)), runtime.call_codec)
-        )
+        executive.apply(decode_extrinsic(bare_extrinsic(runtime.call_codec.encode(timestamp)), runtime.call_codec))
         refused: list[bytes] = []
         misfits = 0
         for extrinsic in proposal.candidates:
@@ -153,7 +152,7 @@ class Author:
                 raise
             except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError, RecursionError) as error:
                 # A fault of ours in one call must not cost the author its slot: roll back, drop, ban, tell.
-                log.error("a transaction broke the runtime", hash=extrinsic.hash.hex(), error=repr(error))
+                log.exception("a transaction broke the runtime", hash=extrinsic.hash.hex(), error=repr(error))
                 refused.append(extrinsic.hash)
         return executive.finish(), refused
 
@@ -161,7 +160,8 @@ class Author:
         unsealed = executed.header
         header = aura.seal(unsealed, self.keystore.sign(AURA_KEY, key, unsealed.hash()))
         self.journal.note_authored(key, slot, header.hash())
-        log.info(f"Prepared block for proposing at {header.number}", extrinsics=len(executed.extrinsics), slot=slot)
+        duration_ms = self.chain.clock.now_ms() - aura.slot_start_ms(slot, self.chain.slot_ms)
+        log.info(prepared_line(header.number, header.hash(), len(executed.extrinsics), duration_ms))
         await self.chain.insert_own(header, executed, (slot, key))
 
 

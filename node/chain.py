@@ -1,6 +1,6 @@
 """The chain as this node knows it: one store, one executive, and the questions everyone asks.
 
-Blocks enter by `import_block` (from peers) or `insert_own` (just authored); both end in the store and tell the event hub.
+Blocks enter by `import_block` (from peers) or `insert_own` (just authored); both end in the store and tell the hub.
 Execution runs on the Compute port, one block at a time; questions about state run on runtime instances of their own.
 """
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
@@ -71,7 +72,7 @@ class Workload:
             "grandpa": author,
             "beacon": genesis_commitment(self.author_secret),
         }
-        config = {
+        config: dict[str, dict[str, Any]] = {
             "system": {"slotMs": SLOT_MS},
             "balances": {"balances": [[account, 1000 * UNIT] for account in self.accounts]},
             "session": {"validators": [member]},
@@ -174,7 +175,10 @@ def measure_import(
     with tempfile.TemporaryDirectory(prefix="heddle-bench-") as folder:
         progress(f"building a state of {accounts} accounts")
         workload = Workload(Path(folder), accounts, transfers)
-        importing, importing_cached = workload.new_executive(ExtrinsicCache()), workload.new_executive(workload.builder.cache)
+        importing, importing_cached = (
+            workload.new_executive(ExtrinsicCache()),
+            workload.new_executive(workload.builder.cache),
+        )
         gc.collect()
         gc.freeze()
         for number in range(blocks):

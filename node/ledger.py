@@ -47,7 +47,9 @@ class BestLedger:
         self._checks.check(extrinsic, check_era(runtime.system, extrinsic, runtime.system.number))
         weight_ps = extrinsic.call.weight_ps + BASE_EXTRINSIC_PS
         if weight_ps > self._weight_max_ps:
-            raise InvalidTransaction(Validity.EXHAUSTS_RESOURCES, f"weight {weight_ps} ps, at most {self._weight_max_ps}")
+            raise InvalidTransaction(
+                Validity.EXHAUSTS_RESOURCES, f"weight {weight_ps} ps, at most {self._weight_max_ps}"
+            )
         self._check_payment(runtime, extrinsic)
         priority = priority_of(extrinsic.tip, weight_ps, len(raw), self._weight_max_ps, self._length_max)
         return Checked(extrinsic, next_nonce, priority, extrinsic.era.death(runtime.system.number) - 1)

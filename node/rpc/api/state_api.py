@@ -20,7 +20,7 @@ from runtime.hashing import blake2b256
 from runtime.heddle import SPEC_NAME, Heddle
 from runtime.metadata import metadata_v14
 from runtime.proof import encode_proofs
-from runtime.scale import ScaleError, codec_of, U128
+from runtime.scale import U128, ScaleError, codec_of
 from runtime.scale.codec import byte_string, encode_compact
 from runtime.weight import BASE_EXTRINSIC_PS, Weight
 
@@ -34,7 +34,7 @@ APIS |= {"TransactionPaymentApi": 4, "AuraApi": 1, "GrandpaApi": 3}
 
 def api_hash(name: str) -> bytes:
     """blake2b-64 of a runtime API's name, by which clients recognise it."""
-    from hashlib import blake2b  # noqa: PLC0415 - the one place with an 8-byte digest
+    from hashlib import blake2b
 
     return blake2b(name.encode(), digest_size=8).digest()
 
