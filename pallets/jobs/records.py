@@ -106,8 +106,8 @@ class Job:
     """A job's changing part. The specification is stored once, beside it.
 
     `id_hash` names the job on every fork: H(genesis ‖ owner ‖ sequence ‖ H(spec)). `executions` is per slot.
-    `vacant`, `acknowledged` and `closed_slots` count slots; `closed` and `accepted` (execution, slot) pairs. `wake` is
-    the chain slot at which the agenda looks at the job. All other `_at` fields and deadlines are in A.
+    `vacant`, `acknowledged` and `closed_slots` count slots; `closed`, `accepted` and `skipped` (execution, slot) pairs.
+    `wake` is the chain slot at which the agenda looks at the job. `_at` fields and deadlines are in A.
     """
 
     id_hash: Hash
@@ -123,7 +123,6 @@ class Job:
     registered_slot: U64
     registered_block: U32
     registered_at: U64
-    matched_at: U64
     ended_slot: U64
     queue_deadline: U64
     total_deadline: U64
@@ -132,6 +131,7 @@ class Job:
     closed_slots: U8
     closed: U32
     accepted: U32
+    skipped: U32
     inputs_unavailable: U8
     last_failure: Failure | None
     wake: U64
@@ -142,9 +142,12 @@ class Slot:
     """One of a job's slots. `generation` rises with each vacation and fences every call of a processor.
 
     `ask` is the agreed price per execution; `drawn` tells that sortition was part of the match, so that its results
-    count for reputation. `vacant_at` (A) and `vacant_block` say since when it waits. `next` is the first execution that
-    is not materialised yet, `live` the materialised ones that have not ended, `newest` one more than the highest that
-    ended. `results_hash` chains every ended execution: H(previous ‖ execution number ‖ record).
+    count for reputation. `deadline` (A): an offer lapses then; an acknowledged slot may be left freely from then on,
+    as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits.
+
+    `next` is the first execution that has not come up yet, `live` those that have and are not over, `ended` how many
+    are over, `kept` the latest of them, whose records are still there. `results_hash` chains every one that is over:
+    H(previous ‖ u32 execution ‖ record).
     """
 
     state: SlotState
@@ -155,12 +158,12 @@ class Slot:
     ask: U128
     drawn: bool
     start_delay_ms: U64
-    acknowledge_deadline: U64
+    deadline: U64
     vacant_at: U64
     vacant_block: U32
     next: U32
-    newest: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
+    kept: Annotated[tuple[U32, ...], Bounded(bounds.RESULTS_PER_SLOT_MAX)]
     ended: U32
     results_hash: Hash
     wake: U64

@@ -1,0 +1,61 @@
+"""The invariants of Jobs, checked after every block in tests."""
+
+from pallets.jobs.executions import LIVE_EXECUTION_STATES
+from pallets.jobs.records import LIVE_STATES, Job, SlotState
+from pallets.jobs.store import JobStore
+from runtime.errors import InvariantBroken
+
+
+def check_jobs(store: JobStore) -> None:
+    """Raises InvariantBroken naming the job."""
+    listed = {store.open_at.get(place) for place in range(store.open_count.get())}
+    owners: dict[bytes, int] = {}
+    for job_id, job in store.jobs.items():
+        live = job.state in LIVE_STATES
+        owners[job.owner] = owners.get(job.owner, 0) + live
+        _require(job_id, (job_id in listed) == (live and job.vacant > 0), "open list")
+        ledger = store.escrow.ledgers.find(job_id)
+        _require(job_id, ledger is not None, "no ledger")
+        if not live:
+            _require(job_id, ledger is not None and ledger.pots.total() == 0, "ended, but money is held")
+            _require(job_id, job.end is not None, "ended without an end")
+        _check_slots(store, job_id, job, live=live)
+    for owner, count in owners.items():
+        if store.owner_live.get(owner) != count:
+            raise InvariantBroken(f"jobs: 0x{owner.hex()} has {count} live jobs, counted {store.owner_live.get(owner)}")
+    for who, leases in store.processors.leases.items():
+        for lease in leases:
+            slot = store.slot(lease.job, lease.slot)
+            _require(lease.job, slot.processor == who, f"lease of 0x{who.hex()} without its slot")
+
+
+def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:
+    counts = dict.fromkeys(SlotState, 0)
+    closed = 0
+    for number, slot in store.slots_of(id):
+        counts[slot.state] += 1
+        closed += slot.ended
+        held = slot.state in (SlotState.OFFERED, SlotState.ACKNOWLEDGED)
+        _require(id, live or slot.state is SlotState.CLOSED, f"ended, but slot {number} is {slot.state.name}")
+        bonded = store.escrow.bonds.contains((id, number))
+        _require(id, bonded == (slot.state is SlotState.ACKNOWLEDGED and job.reward > 0), f"bond of slot {number}")
+        leases = store.processors.leases.get(slot.processor) if held and slot.processor is not None else ()
+        _require(id, not held or any((x.job, x.slot) == (id, number) for x in leases), f"lease of slot {number}")
+        for execution in slot.live:
+            record = store.executions.find((id, number, execution))
+            good = record is not None and record.state in LIVE_EXECUTION_STATES
+            _require(id, good, f"execution {execution} of slot {number} is not live")
+        for execution in slot.kept:
+            record = store.executions.find((id, number, execution))
+            good = record is not None and record.state not in LIVE_EXECUTION_STATES
+            _require(id, good, f"execution {execution} of slot {number} is not over")
+    if live:
+        counters = (job.vacant, job.acknowledged, job.closed_slots)
+        found = (counts[SlotState.VACANT], counts[SlotState.ACKNOWLEDGED], counts[SlotState.CLOSED])
+        _require(id, counters == found, f"counters {counters}, slots {found}")
+        _require(id, job.closed == closed + job.skipped, f"{job.closed} closed, {closed} ended")
+
+
+def _require(id: int, good: bool, what: str) -> None:
+    if not good:
+        raise InvariantBroken(f"jobs: job {id}: {what}")

@@ -1,0 +1,216 @@
+"""What happens to jobs: one event per transition, so that a watcher can follow a job by events alone."""
+
+from dataclasses import dataclass
+
+from pallets.jobs.failure import Failure
+from pallets.jobs.records import JobEnd
+from runtime.pallet import Event
+from runtime.scale import U8, U16, U32, U64, U128
+from runtime.types import AccountId, Hash
+
+
+@dataclass(slots=True)
+class JobRegistered(Event):
+    """A job is open for processors."""
+
+    job: U64
+    owner: AccountId
+    id_hash: Hash
+
+
+@dataclass(slots=True)
+class SlotOffered(Event):
+    """A slot was offered to a processor, which has to acknowledge or decline."""
+
+    job: U64
+    slot: U8
+    generation: U32
+    processor: AccountId
+    ask: U128
+
+
+@dataclass(slots=True)
+class JobMatched(Event):
+    """Every slot of a job has an offer."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class JobReopened(Event):
+    """A slot of a matched job became vacant before all were acknowledged."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class SlotAcknowledged(Event):
+    """A processor promised all executions of its slot."""
+
+    job: U64
+    slot: U8
+    generation: U32
+    processor: AccountId
+
+
+@dataclass(slots=True)
+class JobAssigned(Event):
+    """Every slot is acknowledged: the job will be executed."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class SlotVacated(Event):
+    """A slot lost its processor and is matched anew; its next generation begins."""
+
+    job: U64
+    slot: U8
+    generation: U32
+    processor: AccountId
+    reason: Failure
+
+
+@dataclass(slots=True)
+class SlotResigned(Event):
+    """A processor gave its slot back."""
+
+    job: U64
+    slot: U8
+    generation: U32
+    processor: AccountId
+
+
+@dataclass(slots=True)
+class SlotClosed(Event):
+    """A slot has no more executions."""
+
+    job: U64
+    slot: U8
+
+
+@dataclass(slots=True)
+class ExecutionScheduled(Event):
+    """An attempt may start from `due_ms` on."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    due_ms: U64
+
+
+@dataclass(slots=True)
+class ExecutionStarted(Event):
+    """A processor runs an attempt."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    processor: AccountId
+
+
+@dataclass(slots=True)
+class ExecutionProgressed(Event):
+    """A sign of life of a run, in thousandths of the work."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    permille: U16
+
+
+@dataclass(slots=True)
+class ExecutionSuspected(Event):
+    """A run gives no sign of life."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+
+
+@dataclass(slots=True)
+class ExecutionReported(Event):
+    """A processor reported an output."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    digest: Hash
+
+
+@dataclass(slots=True)
+class ExecutionAccepted(Event):
+    """A result was accepted and paid."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    paid: U128
+
+
+@dataclass(slots=True)
+class AttemptFailed(Event):
+    """An attempt ended without a result; `final` tells whether the execution is over with it."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    failure: Failure
+    message: str
+    final: bool
+
+
+@dataclass(slots=True)
+class ExecutionCancelled(Event):
+    """An execution ended because its job did; `paid` went to the processor."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    paid: U128
+
+
+@dataclass(slots=True)
+class JobDone(Event):
+    """A job ended; nothing is held for it any more."""
+
+    job: U64
+    outcome: JobEnd
+
+
+@dataclass(slots=True)
+class JobForgotten(Event):
+    """The record of an ended job was removed."""
+
+    job: U64
+
+
+EVENTS = (
+    JobRegistered,
+    SlotOffered,
+    JobMatched,
+    JobReopened,
+    SlotAcknowledged,
+    JobAssigned,
+    SlotVacated,
+    SlotResigned,
+    SlotClosed,
+    ExecutionScheduled,
+    ExecutionStarted,
+    ExecutionProgressed,
+    ExecutionSuspected,
+    ExecutionReported,
+    ExecutionAccepted,
+    AttemptFailed,
+    ExecutionCancelled,
+    JobDone,
+    JobForgotten,
+)

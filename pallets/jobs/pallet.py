@@ -1,0 +1,386 @@
+"""Jobs: the calls of consumers and processors.
+
+A job is Open until every slot has an offer (Matched) and every processor has promised all executions (Assigned: all or
+nothing). Then its executions come up one by one, run, are reported and settled, until none is left (Done). Deadlines
+end what nobody answers for, and every end gives the payer back what was not earned.
+
+Every call first applies what is due for the job and the slot, then checks, then acts. A processor's call names the
+slot's generation and the execution's attempt; old ones are refused, so nothing is settled twice.
+
+Invariants (`check_state`): counters equal what they count; the open list holds exactly the live jobs with a vacant
+slot; an ended job holds no money, bond or lease; every held slot has its lease and, for a reward, its bond.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from pallets.agenda import Agenda
+from pallets.escrow import Escrow
+from pallets.jobs import bounds, checks, ending, executions, slots
+from pallets.jobs.errors import (
+    AgendaOverloaded,
+    ExecutionNotLive,
+    FailureNotReportable,
+    NotAcknowledged,
+    NotOffered,
+    NotOwner,
+    NotRunning,
+    NotScheduled,
+    NotTheProcessor,
+    OutputTooLarge,
+    SlotNotFound,
+    StaleAttempt,
+    StaleGeneration,
+    StartTooEarly,
+    TooManyOpenJobs,
+    UnknownDestination,
+)
+from pallets.jobs.events import (
+    ExecutionAccepted,
+    ExecutionProgressed,
+    ExecutionReported,
+    ExecutionStarted,
+    JobRegistered,
+    SlotResigned,
+)
+from pallets.jobs.failure import JOBS_OWN_FAULT, REPORTABLE, Declined, Failure, InputUnavailable, NodeLost
+from pallets.jobs.records import (
+    Execution,
+    ExecutionState,
+    Job,
+    JobCancelled,
+    JobFailed,
+    JobState,
+    Result,
+    Slot,
+    SlotState,
+)
+from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Output, Succeeded
+from pallets.jobs.schedule import RUN_GRACE_SLOTS, retry_grace_slots, retry_horizon_ms, start_of
+from pallets.jobs.store import JOB_KIND, SLOT_KIND, JobParameters, JobStore
+from pallets.jobs.types import JobSpec
+from pallets.jobs.validate import check_spec, is_blob
+from pallets.parameters import parameters_from
+from pallets.processors.pallet import Processors
+from pallets.reputation import Reputation
+from pallets.system import System
+from runtime.hashing import blake2b256
+from runtime.pallet import Cost, Signed, call
+from runtime.scale import U8, U16, U32, U64, Registry
+from runtime.state import State
+from runtime.weight import cost_ps
+
+SLOT_BYTES = 512
+"""What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
+NOTICE_SLOTS_MIN = 300
+NOTICE_INTERVALS = 2
+PERMILLE_MAX = 1_000
+WAKE_PS = cost_ps(reads=30, writes=40)
+RUNNING = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
+
+
+class Jobs(JobStore):
+    """The calls of jobs."""
+
+    def __init__(
+        self,
+        state: State,
+        registry: Registry,
+        system: System,
+        agenda: Agenda,
+        processors: Processors,
+        escrow: Escrow,
+        reputation: Reputation,
+    ) -> None:
+        super().__init__(state, registry, system, agenda, processors, escrow, reputation)
+        agenda.register(JOB_KIND, lambda job, at: slots.wake_job(self, job, at), WAKE_PS)
+        agenda.register(SLOT_KIND, lambda slot, at: slots.wake_slot(self, slot, at), WAKE_PS)
+
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """The fields of JobParameters."""
+        limits = {"assign_slots": (1, 1 << 32), "retention_slots": (1, 1 << 32)}
+        self.parameters.put(parameters_from("jobs", JobParameters(), limits, config))
+
+    # The consumer.
+
+    @call(index=0, weight=Cost(reads=10, writes=16, extra_us=100))
+    def register(self, origin: Signed, spec: JobSpec) -> None:
+        """Register a job and lock its deposit; processors are matched from the next block on."""
+        count = check_spec(spec, self.system.now_ms)
+        live = self.owner_live.get(origin.who)
+        if live >= bounds.OPEN_JOBS_PER_OWNER_MAX:
+            raise TooManyOpenJobs
+        if self.agenda.overloaded():
+            raise AgendaOverloaded
+        job_id, sequence = self.next_job.get(), self.sequences.get(origin.who)
+        encoded = self.specs.codec.encode(spec)
+        stored_bytes = len(encoded) + SLOT_BYTES * spec.slots
+        pots = self.escrow.pots_of(spec.reward, spec.slots, count, spec.retry.attempts_max, stored_bytes)
+        self.escrow.open(job_id, origin.who, pots)
+        job = self._new_job(origin.who, sequence, spec, blake2b256(encoded), count)
+        self.jobs.put(job_id, job)
+        self.specs.put(job_id, spec)
+        self.job_by_hash.put(job.id_hash, job_id)
+        self.next_job.put(job_id + 1)
+        self.sequences.put(origin.who, sequence + 1)
+        self.owner_live.put(origin.who, live + 1)
+        self.list_open(job_id, wanted=True)
+        self.emit(JobRegistered(job_id, origin.who, job.id_hash))
+        slots.rearm_job(self, job_id)
+
+    def _new_job(self, owner: bytes, sequence: int, spec: JobSpec, spec_hash: bytes, count: int) -> Job:
+        clock, schedule, slots_of = self.agenda.now(), spec.schedule, self.agenda.slots_of
+        last_ms = max(0, schedule.end_ms - self.system.now_ms) + schedule.start_delay_max_ms * 2 + schedule.duration_ms
+        return Job(
+            id_hash=job_hash(self.system.genesis_hash, owner, sequence, spec_hash),
+            owner=owner,
+            sequence=sequence,
+            spec_hash=spec_hash,
+            state=JobState.OPEN,
+            end=None,
+            runtime=spec.runtime,
+            slots=spec.slots,
+            executions=count,
+            reward=spec.reward,
+            registered_slot=self.system.slot,
+            registered_block=self.system.number,
+            registered_at=clock,
+            ended_slot=0,
+            queue_deadline=clock + slots_of(spec.timeouts.queue_ms),
+            total_deadline=clock + slots_of(last_ms + retry_horizon_ms(spec)) + retry_grace_slots(spec),
+            vacant=spec.slots,
+            acknowledged=0,
+            closed_slots=0,
+            closed=0,
+            accepted=0,
+            skipped=0,
+            inputs_unavailable=0,
+            last_failure=None,
+            wake=0,
+        )
+
+    @call(index=1, weight=Cost(reads=20, writes=30))
+    def cancel(self, origin: Signed, job: U64) -> None:
+        """End a job of one's own; processors get what they have earned, the rest comes back."""
+        slots.advance_job(self, self._existing(job))
+        if self.live_job(job).owner != origin.who:
+            raise NotOwner
+        ending.finish(self, job, JobCancelled())
+
+    # The processor: promises.
+
+    @call(index=2, weight=Cost(reads=16, writes=16))
+    def acknowledge(self, origin: Signed, job: U64, slot: U8, generation: U32) -> None:
+        """Promise all executions of an offered slot; locks the bond."""
+        self._offered(origin.who, job, slot, generation)
+        slots.acknowledge(self, job, slot)
+
+    @call(index=3, weight=Cost(reads=16, writes=16))
+    def decline(self, origin: Signed, job: U64, slot: U8, generation: U32, reason: Failure) -> None:
+        """Turn an offer down, for a reason; costs nothing. The manager gets no further offer of this job."""
+        offered = self._offered(origin.who, job, slot, generation)
+        assert offered.manager is not None, "an offered slot has a manager"
+        if not isinstance(reason, Declined | REPORTABLE):
+            raise FailureNotReportable
+        self.processors.note_acknowledged(origin.who)
+        self.mark(job, offered.manager, exclude=True)
+        slots.vacate(self, job, slot, reason, {})
+        if isinstance(reason, InputUnavailable):
+            self._note_input_unavailable(origin.who, job)
+        if self.is_live(job):
+            slots.rearm(self, job, slot)
+
+    def _note_input_unavailable(self, who: bytes, id: int) -> None:
+        """Pay the effort; the third manager who cannot have the input ends the job."""
+        job = self.jobs.get(id)
+        self.escrow.pay_input_unavailable(id, job.reward, who)
+        missing = job.inputs_unavailable + 1
+        self.change_job(id, inputs_unavailable=missing)
+        if missing >= bounds.INPUT_UNAVAILABLE_MAX:
+            ending.finish(self, id, JobFailed(InputUnavailable()))
+
+    @call(index=7, weight=Cost(reads=16, writes=16))
+    def resign(self, origin: Signed, job: U64, slot: U8, generation: U32) -> None:
+        """Give an acknowledged slot back: free with notice, else as a lost lease."""
+        held = self._held(origin.who, job, slot, generation)
+        assert held.manager is not None, "an acknowledged slot has a manager"
+        self.emit(SlotResigned(job, slot, generation, origin.who))
+        if self._may_leave(job, slot, held):
+            self.mark(job, held.manager, exclude=True)
+            slots.vacate(self, job, slot, Declined(), {})
+        else:
+            slots.lose(self, job, slot, {e: NodeLost() for e in held.live[:1]} or {held.next: NodeLost()})
+        if self.is_live(job):
+            slots.rearm(self, job, slot)
+
+    def _may_leave(self, id: int, number: int, slot: Slot) -> bool:
+        """Whether the others were awaited long enough, or the notice is long enough."""
+        if self.jobs.get(id).state is not JobState.ASSIGNED:
+            return self.agenda.now() >= slot.deadline
+        schedule = self.specs.get(id).schedule
+        notice = max(NOTICE_INTERVALS * schedule.interval_ms, NOTICE_SLOTS_MIN * self.system.slot_ms)
+        next_start = start_of(schedule, slot.start_delay_ms, slot.next)
+        return not slot.live and next_start >= self.system.now_ms + notice
+
+    # The processor: runs.
+
+    @call(index=4, weight=Cost(reads=12, writes=8))
+    def started(self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8) -> None:
+        """Say that an attempt is running."""
+        record = self._live(origin.who, job, execution, slot, generation, attempt)
+        if record.state is not ExecutionState.SCHEDULED:
+            raise NotScheduled
+        if self.system.now_ms < record.due_ms:
+            raise StartTooEarly
+        clock, spec = self.agenda.now(), self.specs.get(job)
+        running = replace(
+            record,
+            state=ExecutionState.RUNNING,
+            deadline=clock + self.agenda.slots_of(spec.schedule.duration_ms) + RUN_GRACE_SLOTS,
+            processor=origin.who,
+            started_ms=self.system.now_ms,
+            heartbeat_at=clock,
+        )
+        self.executions.put((job, slot, execution), running)
+        self.emit(ExecutionStarted(job, execution, slot, attempt, origin.who))
+        slots.rearm(self, job, slot)
+
+    @call(index=5, weight=Cost(reads=12, writes=6))
+    def progress(
+        self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, permille: U16
+    ) -> None:
+        """A sign of life of a long run."""
+        record = self._running(origin.who, job, execution, slot, generation, attempt)
+        alive = replace(record, state=ExecutionState.RUNNING, heartbeat_at=self.agenda.now())
+        self.executions.put((job, slot, execution), alive)
+        self.emit(ExecutionProgressed(job, execution, slot, attempt, min(permille, PERMILLE_MAX)))
+        slots.rearm(self, job, slot)
+
+    @call(index=6, weight=Cost(reads=20, writes=24))
+    def report(
+        self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, outcome: Outcome
+    ) -> None:
+        """Report how an attempt ended. In the mode Trusted a result is accepted and paid at once."""
+        record = self._running(origin.who, job, execution, slot, generation, attempt)
+        if isinstance(outcome, Succeeded):
+            self._accept(job, execution, slot, record, outcome)
+        elif isinstance(outcome, Failed):
+            self._fail(job, execution, slot, record, outcome)
+        if self.is_live(job):
+            slots.rearm(self, job, slot)
+
+    def _accept(self, id: int, execution: int, number: int, record: Execution, outcome: Succeeded) -> None:
+        spec, slot = self.specs.get(id), self.slot(id, number)
+        assert slot.processor is not None, "an acknowledged slot has a processor"
+        check_output(spec, outcome)
+        self.emit(ExecutionReported(id, execution, number, record.attempt, outcome.digest))
+        paid = self.escrow.accept(id, spec.reward, slot.ask, slot.processor, slot.matcher)
+        job = self.jobs.get(id)
+        if slot.drawn and paid and job.owner not in (slot.processor, slot.manager):
+            self.reputation.credit(slot.processor, job.owner, job.runtime, paid)
+        self.results.put((id, number, execution), Result(outcome.output, outcome.deliveries))
+        self.emit(ExecutionAccepted(id, execution, number, record.attempt, paid))
+        accepted = replace(
+            record,
+            state=ExecutionState.ACCEPTED,
+            failure=None,
+            digest=outcome.digest,
+            fuel=outcome.fuel,
+            paid=record.paid + paid,
+        )
+        executions.close(self, id, number, execution, accepted)
+
+    def _fail(self, id: int, execution: int, number: int, record: Execution, outcome: Failed) -> None:
+        if not isinstance(outcome.failure, REPORTABLE):
+            raise FailureNotReportable
+        slot = self.slot(id, number)
+        assert slot.processor is not None, "an acknowledged slot has a processor"
+        paid = 0
+        if isinstance(outcome.failure, JOBS_OWN_FAULT):
+            paid = self.escrow.pay_error_share(id, slot.ask, slot.processor)
+        failed = replace(record, fuel=outcome.fuel, paid=record.paid + paid)
+        self.executions.put((id, number, execution), failed)
+        executions.end_attempt(self, id, number, execution, outcome.failure, outcome.message)
+
+    # Anyone.
+
+    @call(index=8, weight=Cost(reads=40, writes=40))
+    def poke(self, origin: Signed, job: U64) -> None:
+        """Apply what is due for a job now, without waiting for the chain's own work."""
+        slots.advance_job(self, self._existing(job))
+        for number in range(self.live_job(job).slots):
+            if self.is_live(job):
+                slots.advance(self, job, number)
+
+    # What every call checks first.
+
+    def _existing(self, id: int) -> int:
+        """Raises JobNotFound, JobEnded."""
+        self.live_job(id)
+        return id
+
+    def _slot(self, who: bytes, id: int, number: int, generation: int) -> Slot:
+        """The slot that `who` holds, after what is due: raises NotTheProcessor, StaleGeneration."""
+        slots.advance_job(self, self._existing(id))
+        if number >= self.live_job(id).slots:
+            raise SlotNotFound
+        slots.advance(self, id, number)
+        self.live_job(id)
+        slot = self.slot(id, number)
+        if slot.generation != generation:
+            raise StaleGeneration
+        if slot.processor != who:
+            raise NotTheProcessor
+        return slot
+
+    def _offered(self, who: bytes, id: int, number: int, generation: int) -> Slot:
+        slot = self._slot(who, id, number, generation)
+        if slot.state is not SlotState.OFFERED:
+            raise NotOffered
+        return slot
+
+    def _held(self, who: bytes, id: int, number: int, generation: int) -> Slot:
+        slot = self._slot(who, id, number, generation)
+        if slot.state is not SlotState.ACKNOWLEDGED:
+            raise NotAcknowledged
+        return slot
+
+    def _live(self, who: bytes, id: int, execution: int, number: int, generation: int, attempt: int) -> Execution:
+        slot = self._held(who, id, number, generation)
+        if execution not in slot.live:
+            raise ExecutionNotLive
+        record = self.executions.get((id, number, execution))
+        if record.attempt != attempt:
+            raise StaleAttempt
+        return record
+
+    def _running(self, who: bytes, id: int, execution: int, number: int, generation: int, attempt: int) -> Execution:
+        record = self._live(who, id, execution, number, generation, attempt)
+        if record.state not in RUNNING:
+            raise NotRunning
+        return record
+
+    def check_state(self) -> None:
+        checks.check_jobs(self)
+
+
+def job_hash(genesis_hash: bytes, owner: bytes, sequence: int, spec_hash: bytes) -> bytes:
+    """A job's name on every fork: H(genesis ‖ owner ‖ u64 sequence ‖ H(spec))."""
+    return blake2b256(genesis_hash + owner + sequence.to_bytes(8, "little") + spec_hash)
+
+
+def check_output(spec: JobSpec, outcome: Succeeded) -> None:
+    """Raises OutputTooLarge, UnknownDestination."""
+    if not _fits(spec, outcome.output):
+        raise OutputTooLarge
+    places = [delivery.destination for delivery in outcome.deliveries]
+    if len(set(places)) != len(places) or any(place >= len(spec.destinations) for place in places):
+        raise UnknownDestination
+
+
+def _fits(spec: JobSpec, output: Output) -> bool:
+    if isinstance(output, InlineOutput):
+        return len(output.data) <= spec.resources.output_bytes
+    assert isinstance(output, BlobOutput), "an output is inline or a blob"
+    return is_blob(output.blob) and output.blob.size <= spec.resources.output_bytes

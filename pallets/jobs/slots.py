@@ -1,0 +1,281 @@
+"""The life of slots: offered, acknowledged, lost, offered anew; and the deadlines of what runs in them.
+
+`advance` applies everything that is due for a slot: the agenda calls it, and so does every call before it looks at the
+slot. `rearm` then asks the agenda for the next time. Deadlines: spec/job-layer.md §2.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from pallets.jobs import bounds, ending, executions
+from pallets.jobs.events import (
+    ExecutionSuspected,
+    JobAssigned,
+    JobMatched,
+    JobReopened,
+    SlotAcknowledged,
+    SlotOffered,
+    SlotVacated,
+)
+from pallets.jobs.executions import COMING_UP_MS
+from pallets.jobs.failure import AckTimeout, Failure, NodeLost, RunTimeout
+from pallets.jobs.records import (
+    LIVE_STATES,
+    Execution,
+    ExecutionState,
+    Expiry,
+    JobExpired,
+    JobState,
+    Slot,
+    SlotState,
+)
+from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, start_of
+from pallets.jobs.store import JOB_KIND, SLOT_BITS, SLOT_KIND, JobStore
+from pallets.jobs.types import JobSpec
+
+LOST_QUARTERS, TIMEOUT_QUARTERS, UNANSWERED_QUARTERS = 4, 2, 1
+LOST_HALVES, TIMEOUT_HALVES = 2, 1
+UNANSWERED_DEBITED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Who gets a slot, for what, and by whose proposal. `drawn`: sortition was part of it."""
+
+    processor: bytes
+    manager: bytes
+    matcher: bytes | None
+    ask: int
+    start_delay_ms: int
+    drawn: bool
+
+
+def offer(store: JobStore, id: int, number: int, match: Match) -> None:
+    """Offer a vacant slot of a live job, and reserve its time in the processor's calendar."""
+    job, spec, slot = store.jobs.get(id), store.specs.get(id), store.slot(id, number)
+    first = min((*slot.live, slot.next))
+    store.processors.reserve(match.processor, lease_of(id, number, spec, match.start_delay_ms, first, job.executions))
+    offered = replace(
+        slot,
+        state=SlotState.OFFERED,
+        processor=match.processor,
+        manager=match.manager,
+        matcher=match.matcher,
+        ask=match.ask,
+        drawn=match.drawn,
+        start_delay_ms=match.start_delay_ms,
+        deadline=store.agenda.now() + spec.timeouts.acknowledge_slots,
+    )
+    store.put_slot(id, number, offered)
+    store.emit(SlotOffered(id, number, slot.generation, match.processor, match.ask))
+    job = store.jobs.get(id)
+    if job.state is JobState.OPEN and not job.vacant:
+        store.change_job(id, state=JobState.MATCHED)
+        store.emit(JobMatched(id))
+    rearm(store, id, number)
+
+
+def acknowledge(store: JobStore, id: int, number: int) -> None:
+    """The offer is taken: the bond is locked, and with the last slot the whole job is assigned.
+
+    Raises BondNotAvailable. The work on the other slots was paid for by their own acknowledgments.
+    """
+    job, slot = store.jobs.get(id), store.slot(id, number)
+    assert slot.processor is not None, "an offered slot has a processor"
+    store.escrow.lock_bond(id, number, slot.processor, job.reward)
+    until = store.agenda.now() + store.parameters.get().assign_slots
+    store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until))
+    store.processors.note_acknowledged(slot.processor)
+    store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor))
+    job = store.jobs.get(id)
+    if job.state is JobState.MATCHED and job.acknowledged == job.slots:
+        store.change_job(id, state=JobState.ASSIGNED)
+        store.emit(JobAssigned(id))
+        for other in range(job.slots):
+            rearm(store, id, other)
+    else:
+        rearm(store, id, number)
+
+
+def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[int, Failure]) -> None:
+    """Take a slot from its processor and open it again; `lost` are the executions that it costs an attempt.
+
+    What else the processor was running is lost with it; what had not started keeps its attempt.
+    """
+    slot = store.slot(id, number)
+    assert slot.processor is not None, "only a slot with a processor is vacated"
+    ending.release(store, id, number, slot)
+    vacant = replace(
+        slot,
+        state=SlotState.VACANT,
+        generation=slot.generation + 1,
+        processor=None,
+        manager=None,
+        matcher=None,
+        vacant_at=store.agenda.now(),
+        vacant_block=store.system.number,
+    )
+    store.put_slot(id, number, vacant)
+    store.emit(SlotVacated(id, number, vacant.generation, slot.processor, reason))
+    if store.jobs.get(id).state is JobState.MATCHED:
+        store.change_job(id, state=JobState.OPEN)
+        store.emit(JobReopened(id))
+    running = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
+    for execution in slot.live:
+        state = store.executions.get((id, number, execution)).state
+        if execution in lost:
+            executions.end_attempt(store, id, number, execution, lost[execution])
+        elif state in running:
+            executions.end_attempt(store, id, number, execution, NodeLost())
+
+
+def advance(store: JobStore, id: int, number: int) -> None:
+    """Apply what is due for a slot of a live job, then bring up what is near. The job may end by it."""
+    slot, clock = store.slot(id, number), store.agenda.now()
+    if slot.state is SlotState.OFFERED and clock >= slot.deadline:
+        _unanswered(store, id, number, slot)
+    elif slot.live:
+        _check_executions(store, id, number, slot, clock)
+    if store.is_live(id):
+        rearm(store, id, number)
+
+
+def _unanswered(store: JobStore, id: int, number: int, slot: Slot) -> None:
+    """No acknowledgment in time: the manager is out of this job; no fine."""
+    assert slot.processor is not None, "an offered slot has a processor"
+    assert slot.manager is not None, "and its manager"
+    missed = store.processors.note_unacknowledged(slot.processor)
+    if slot.drawn and missed >= UNANSWERED_DEBITED:
+        store.reputation.debit(slot.processor, store.jobs.get(id).runtime, slot.ask, UNANSWERED_QUARTERS)
+    store.mark(id, slot.manager, exclude=True)
+    vacate(store, id, number, AckTimeout(), {})
+
+
+def _check_executions(store: JobStore, id: int, number: int, slot: Slot, clock: int) -> None:
+    spec = store.specs.get(id)
+    long_run = store.agenda.slots_of(spec.schedule.duration_ms) > LONG_RUN_SLOTS
+    overdue: dict[int, Failure] = {}
+    for execution in slot.live:
+        record = store.executions.get((id, number, execution))
+        failure = overdue_failure(record, clock, long_run=long_run)
+        if failure is not None:
+            overdue[execution] = failure
+        elif long_run and record.state is ExecutionState.RUNNING and clock >= record.heartbeat_at + SUSPECT_SLOTS:
+            store.executions.put((id, number, execution), replace(record, state=ExecutionState.SUSPECT))
+            store.emit(ExecutionSuspected(id, execution, number, record.attempt))
+    if not overdue:
+        return
+    if slot.state is SlotState.ACKNOWLEDGED:
+        lose(store, id, number, overdue)
+        return
+    for execution, failure in overdue.items():
+        executions.end_attempt(store, id, number, execution, failure)
+
+
+def overdue_failure(record: Execution, clock: int, *, long_run: bool) -> Failure | None:
+    """What has become of an execution by A = `clock`: not started, gone silent, too slow, or nothing yet."""
+    if record.state is ExecutionState.SCHEDULED:
+        return NodeLost() if clock >= record.deadline else None
+    if long_run and clock >= record.heartbeat_at + 2 * SUSPECT_SLOTS:
+        return NodeLost()
+    return RunTimeout() if clock >= record.deadline else None
+
+
+def lose(store: JobStore, id: int, number: int, overdue: dict[int, Failure]) -> None:
+    """M6: the processor of an acknowledged slot failed its promise. One fine, one debit, and the slot is open again."""
+    slot, job = store.slot(id, number), store.jobs.get(id)
+    assert slot.processor is not None, "an acknowledged slot has a processor"
+    assert slot.manager is not None, "and its manager"
+    vanished = any(isinstance(failure, NodeLost) for failure in overdue.values())
+    store.escrow.fine(id, number, slot.ask, LOST_HALVES if vanished else TIMEOUT_HALVES)
+    if slot.drawn:
+        quarters = LOST_QUARTERS if vanished else TIMEOUT_QUARTERS
+        store.reputation.debit(slot.processor, job.runtime, slot.ask, quarters)
+    store.mark(id, slot.manager, failures=1)
+    vacate(store, id, number, NodeLost() if vanished else RunTimeout(), overdue)
+
+
+def rearm(store: JobStore, id: int, number: int) -> None:
+    """Bring up what is near and have the agenda look at the slot when the next thing is due."""
+    executions.bring_up(store, id, number)
+    if not store.is_live(id):
+        return
+    slot = store.slot(id, number)
+    due = min(_due_slots(store, id, number, slot), default=0)
+    if due:
+        wake = store.agenda.arm(SLOT_KIND, store.agenda_id(id, number), slot.wake, due)
+        if wake != slot.wake:
+            store.slots.put((id, number), replace(slot, wake=wake))
+
+
+def _due_slots(store: JobStore, id: int, number: int, slot: Slot) -> Iterator[int]:
+    """The chain slots in which something may be due for a slot."""
+    job, spec = store.jobs.get(id), store.specs.get(id)
+    offset = store.system.slot - store.agenda.now()
+    if slot.state is SlotState.OFFERED:
+        yield slot.deadline + offset
+    long_run = store.agenda.slots_of(spec.schedule.duration_ms) > LONG_RUN_SLOTS
+    for execution in slot.live:
+        record = store.executions.get((id, number, execution))
+        yield record.deadline + offset
+        if long_run and record.state is ExecutionState.RUNNING:
+            yield record.heartbeat_at + SUSPECT_SLOTS + offset
+        elif long_run and record.state is ExecutionState.SUSPECT:
+            yield record.heartbeat_at + 2 * SUSPECT_SLOTS + offset
+    if job.state is JobState.ASSIGNED and slot.next < job.executions and len(slot.live) < bounds.LIVE_PER_SLOT_MAX:
+        coming_up = start_of(spec.schedule, slot.start_delay_ms, slot.next) - COMING_UP_MS
+        yield store.agenda.slots_of(max(0, coming_up))
+
+
+def wake_slot(store: JobStore, agenda_id: int, at: int) -> None:
+    """The agenda's handler of slots."""
+    job, number = agenda_id >> SLOT_BITS, agenda_id & (1 << SLOT_BITS) - 1
+    if store.is_live(job) and store.slot(job, number).wake == at:
+        advance(store, job, number)
+
+
+# The job's own deadlines.
+
+
+def advance_job(store: JobStore, id: int) -> None:
+    """Apply what is due for a live job as a whole: it may end by it."""
+    job, spec, clock = store.jobs.get(id), store.specs.get(id), store.agenda.now()
+    latest_start = spec.schedule.start_ms + spec.schedule.start_delay_max_ms
+    expiry = None
+    if clock >= job.total_deadline:
+        expiry = Expiry.TOTAL
+    elif job.state is not JobState.ASSIGNED and clock >= job.queue_deadline:
+        expiry = Expiry.QUEUE
+    elif job.state is not JobState.ASSIGNED and store.system.now_ms > latest_start:
+        expiry = Expiry.FIRST_START
+    if expiry is not None:
+        ending.finish(store, id, JobExpired(expiry))
+
+
+def rearm_job(store: JobStore, id: int) -> None:
+    """Have the agenda look at a live job at its next deadline."""
+    job, spec = store.jobs.get(id), store.specs.get(id)
+    offset = store.system.slot - store.agenda.now()
+    due = job.total_deadline + offset
+    if job.state is not JobState.ASSIGNED:
+        after_latest_start = first_slot_after(spec, store.system.slot_ms)
+        due = min(due, job.queue_deadline + offset, after_latest_start)
+    store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, job.wake, due))
+
+
+def first_slot_after(spec: JobSpec, slot_ms: int) -> int:
+    """The first chain slot in which the first start and its delay are over."""
+    return (spec.schedule.start_ms + spec.schedule.start_delay_max_ms) // slot_ms + 1
+
+
+def wake_job(store: JobStore, id: int, at: int) -> None:
+    """The agenda's handler of jobs: deadlines while it lives, its removal long after its end."""
+    job = store.jobs.find(id)
+    if job is None or job.wake != at:
+        return
+    if job.state not in LIVE_STATES:
+        ending.forget(store, id)
+        return
+    advance_job(store, id)
+    if store.is_live(id):
+        rearm_job(store, id)

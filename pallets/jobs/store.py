@@ -1,0 +1,219 @@
+"""What Jobs keeps, and how its records are found and changed. The rules are in the modules beside it.
+
+`JobStore` is the part of the pallet below its calls: slots.py, executions.py and ending.py work on it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pallets.agenda import Agenda
+from pallets.escrow import Escrow
+from pallets.jobs import bounds
+from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
+from pallets.jobs.events import EVENTS
+from pallets.jobs.records import LIVE_STATES, Execution, Job, Mark, Result, Slot, SlotState
+from pallets.jobs.types import JobSpec
+from pallets.processors.pallet import Processors
+from pallets.reputation import Reputation
+from pallets.system import System
+from runtime.pallet import Pallet
+from runtime.scale import U8, U32, U64, Bounded, Registry
+from runtime.state import State
+from runtime.storage import TWOX, Map, Value
+from runtime.types import ZERO_HASH, AccountId, Hash
+
+JOB_KIND = 1
+SLOT_KIND = 2
+SLOT_BITS = 6
+"""The agenda's id of a slot is job · 64 + slot."""
+REASONS_MAX = 32
+
+
+@dataclass(frozen=True, slots=True)
+class JobParameters:
+    """`assign_slots`: how long an acknowledged slot waits for the others; `retention_slots`: how long ends are kept."""
+
+    assign_slots: U64 = 60
+    retention_slots: U64 = 1_296_000
+
+
+class JobStore(Pallet):
+    """Storage of Jobs and the pallets it uses."""
+
+    name, index = "Jobs", 22
+    events = EVENTS
+    errors = ERRORS
+
+    def __init__(
+        self,
+        state: State,
+        registry: Registry,
+        system: System,
+        agenda: Agenda,
+        processors: Processors,
+        escrow: Escrow,
+        reputation: Reputation,
+    ) -> None:
+        super().__init__(state, registry)
+        self.system, self.agenda, self.processors = system, agenda, processors
+        self.escrow, self.reputation = escrow, reputation
+        slot_keys = ((U64, TWOX), (U8, TWOX))
+        execution_keys = (*slot_keys, (U32, TWOX))
+        self.parameters: Value[JobParameters] = self.value(
+            "Parameters", JobParameters, JobParameters(), "Set by the chain spec."
+        )
+        self.next_job: Value[int] = self.value("NextJob", U64, 0, "The id of the next job.")
+        self.jobs: Map[int, Job] = self.map("Jobs", U64, Job, None, "Jobs, live and ended.", hasher=TWOX)
+        self.specs: Map[int, JobSpec] = self.map("Specs", U64, JobSpec, None, "What was registered.", hasher=TWOX)
+        self.slots: Map[tuple[int, int], Slot] = self.maps(
+            "Slots", slot_keys, Slot, None, "A job's slot; absent until its first offer."
+        )
+        self.executions: Map[tuple[int, int, int], Execution] = self.maps(
+            "Executions", execution_keys, Execution, None, "By job, slot, execution: the live ones and the last 16."
+        )
+        self.results: Map[tuple[int, int, int], Result] = self.maps(
+            "Results", execution_keys, Result, None, "Accepted outputs, kept as long as their execution."
+        )
+        self.job_by_hash: Map[bytes, int] = self.map("JobByHash", Hash, U64, None, "A job's id by its hash.")
+        self.sequences: Map[bytes, int] = self.map("OwnerSequence", AccountId, U64, 0, "Jobs an owner registered.")
+        self.owner_live: Map[bytes, int] = self.map("OwnerLive", AccountId, U32, 0, "An owner's live jobs.")
+        self.open_count: Value[int] = self.value("OpenCount", U32, 0, "Jobs with a vacant slot.")
+        self.open_at: Map[int, int] = self.map("OpenAt", U32, U64, None, "Those jobs, a dense list.", hasher=TWOX)
+        self.open_places: Map[int, int] = self.map("OpenIndex", U64, U32, None, "Their place in it.", hasher=TWOX)
+        self.marks: Map[int, tuple[Mark, ...]] = self.map(
+            "Marks",
+            U64,
+            Annotated[tuple[Mark, ...], Bounded(bounds.MARKS_PER_JOB_MAX)],
+            (),
+            "Managers who failed a job.",
+            hasher=TWOX,
+        )
+        self.rejections: Map[int, tuple[int, ...]] = self.map(
+            "Rejections",
+            U64,
+            Annotated[tuple[U32, ...], Bounded(REASONS_MAX)],
+            (),
+            "How often a processor was turned down for a job, by reason.",
+            hasher=TWOX,
+        )
+
+    # Finding.
+
+    def job(self, id: int) -> Job:
+        """Raises JobNotFound."""
+        job = self.jobs.find(id)
+        if job is None:
+            raise JobNotFound
+        return job
+
+    def live_job(self, id: int) -> Job:
+        """Raises JobNotFound, JobEnded."""
+        job = self.job(id)
+        if job.state not in LIVE_STATES:
+            raise JobEnded
+        return job
+
+    def is_live(self, id: int) -> bool:
+        """Whether the job exists and has not ended."""
+        job = self.jobs.find(id)
+        return job is not None and job.state in LIVE_STATES
+
+    def slot(self, id: int, number: int) -> Slot:
+        """A slot of an existing job; one that was never offered is vacant since registration."""
+        return self.slots.find((id, number)) or new_slot(self.jobs.get(id))
+
+    def slots_of(self, id: int) -> Iterator[tuple[int, Slot]]:
+        """All slots of an existing job, by number."""
+        for number in range(self.jobs.get(id).slots):
+            yield number, self.slot(id, number)
+
+    def change_job(self, id: int, **changes: object) -> Job:
+        """Put a job with some fields changed."""
+        job: Job = replace(self.jobs.get(id), **changes)  # type: ignore[arg-type]  # the fields' own types
+        self.jobs.put(id, job)
+        return job
+
+    def put_slot(self, id: int, number: int, slot: Slot) -> None:
+        """Put a slot; the job's counters and the list of open jobs follow its state."""
+        before = self.slot(id, number).state
+        self.slots.put((id, number), slot)
+        if before is slot.state:
+            return
+        job = self.jobs.get(id)
+        counts = {
+            SlotState.VACANT: job.vacant,
+            SlotState.OFFERED: 0,
+            SlotState.ACKNOWLEDGED: job.acknowledged,
+            SlotState.CLOSED: job.closed_slots,
+        }
+        counts[before] -= 1
+        counts[slot.state] += 1
+        self.change_job(
+            id,
+            vacant=counts[SlotState.VACANT],
+            acknowledged=counts[SlotState.ACKNOWLEDGED],
+            closed_slots=counts[SlotState.CLOSED],
+        )
+        self.list_open(id, wanted=counts[SlotState.VACANT] > 0)
+
+    # The list of jobs with a vacant slot.
+
+    def list_open(self, id: int, *, wanted: bool) -> None:
+        """Have the job in the list, or not."""
+        place = self.open_places.find(id)
+        if wanted and place is None:
+            count = self.open_count.get()
+            self.open_at.put(count, id)
+            self.open_places.put(id, count)
+            self.open_count.put(count + 1)
+        elif not wanted and place is not None:
+            last = self.open_count.get() - 1
+            moved = self.open_at.get(last)
+            self.open_at.put(place, moved)
+            self.open_places.put(moved, place)
+            self.open_at.remove(last)
+            self.open_places.remove(id)
+            self.open_count.put(last)
+
+    # What a job remembers of managers.
+
+    def mark(self, id: int, manager: bytes, *, failures: int = 0, exclude: bool = False) -> None:
+        """Note a manager's lost executions, or that it is excluded. The oldest mark gives way beyond 64."""
+        marks = self.marks.get(id)
+        before = next((mark for mark in marks if mark.manager == manager), Mark(manager, 0, excluded=False))
+        after = Mark(manager, min(before.failures + failures, 255), before.excluded or exclude)
+        others = tuple(mark for mark in marks if mark.manager != manager)
+        self.marks.put(id, (*others, after)[-bounds.MARKS_PER_JOB_MAX :])
+
+    def mark_of(self, id: int, manager: bytes) -> Mark:
+        """What the job remembers of a manager."""
+        found = (mark for mark in self.marks.get(id) if mark.manager == manager)
+        return next(found, Mark(manager, 0, excluded=False))
+
+    def agenda_id(self, id: int, slot: int) -> int:
+        """The agenda's id of a slot."""
+        return id << SLOT_BITS | slot
+
+
+def new_slot(job: Job) -> Slot:
+    """A slot that was never offered."""
+    return Slot(
+        state=SlotState.CLOSED if job.state not in LIVE_STATES else SlotState.VACANT,
+        generation=0,
+        processor=None,
+        manager=None,
+        matcher=None,
+        ask=0,
+        drawn=False,
+        start_delay_ms=0,
+        deadline=0,
+        vacant_at=job.registered_at,
+        vacant_block=job.registered_block,
+        next=0,
+        live=(),
+        kept=(),
+        ended=0,
+        results_hash=ZERO_HASH,
+        wake=0,
+    )

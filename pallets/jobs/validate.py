@@ -1,0 +1,165 @@
+"""Whether a JobSpec is one that the chain can carry out: each rule has its own error, and nothing is stored before."""
+
+from pallets.jobs import bounds
+from pallets.jobs.errors import (
+    DurationPastInterval,
+    EndBeforeStart,
+    EndPastHorizon,
+    Field,
+    InputNotFound,
+    NotYetSupported,
+    OutOfBounds,
+    ProcessorsListed,
+    RewardMissing,
+    RewardNotAllowed,
+    ScriptSizeOutOfBounds,
+    SlotsOutOfBounds,
+    StartMissed,
+    TooManyExecutions,
+    UnknownScript,
+)
+from pallets.jobs.schedule import executions_of
+from pallets.jobs.types import (
+    Blob,
+    BlobInput,
+    Chain,
+    Immutable,
+    JobSpec,
+    Known,
+    Personal,
+    Public,
+    RuntimeKind,
+    Single,
+    Trusted,
+    UpstreamInput,
+    Webhook,
+)
+
+RUNTIMES = (RuntimeKind.WASM, RuntimeKind.JAVASCRIPT, RuntimeKind.PYTHON)
+
+
+def check_spec(spec: JobSpec, now_ms: int) -> int:
+    """Raises one of Jobs' errors; returns the number of executions per slot."""
+    check_supported(spec)
+    check_script(spec)
+    check_processors(spec)
+    executions = check_schedule(spec, now_ms)
+    check_bounds(spec, executions)
+    return executions
+
+
+def check_supported(spec: JobSpec) -> None:
+    """Refuse by NotYetSupported what comes with later rules."""
+    public = spec.processors if isinstance(spec.processors, Public) else None
+    single = spec.assignment if isinstance(spec.assignment, Single) else None
+    supported = (
+        (Field.RUNTIME, spec.runtime in RUNTIMES),
+        (Field.INPUT, not isinstance(spec.input, UpstreamInput)),
+        (Field.ATTESTATION, public is None or not public.attested_only),
+        (Field.ASSIGNMENT, single is not None),
+        (Field.INSTANT_MATCH, single is None or not single.instant),
+        (Field.DESTINATIONS, all(isinstance(target, Chain | Webhook) for target in spec.destinations)),
+        (Field.GAS, spec.gas_per_delivery == 0),
+        (Field.VERIFICATION, isinstance(spec.verification, Trusted)),
+        (Field.STAKE_MULTIPLE, spec.stake_multiple == 0),
+        (Field.PRIORITY, spec.queue.priority == 0),
+        (Field.LANE, spec.queue.lane is None),
+        (Field.PREEMPTION, not spec.queue.preemptible),
+        (Field.ENVIRONMENT, not spec.environment),
+        (Field.SECRETS, not spec.capabilities.secrets),
+        (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
+        (Field.FALLBACK, spec.fallback is None),
+    )
+    for field, good in supported:
+        if not good:
+            raise NotYetSupported(field)
+
+
+def check_script(spec: JobSpec) -> None:
+    """The script and the input must be named so that a processor can fetch and check them."""
+    if not is_cid(spec.script.cid):
+        raise UnknownScript
+    if not 0 < spec.script.size <= bounds.SCRIPT_BYTES_MAX:
+        raise ScriptSizeOutOfBounds
+    if isinstance(spec.input, BlobInput) and not is_blob(spec.input.blob):
+        raise InputNotFound
+
+
+def check_processors(spec: JobSpec) -> None:
+    """Who may execute it, in how many slots, for what."""
+    if not 0 < spec.slots <= bounds.SLOTS_MAX:
+        raise SlotsOutOfBounds
+    if isinstance(spec.processors, Public):
+        if spec.reward == 0:
+            raise RewardMissing
+        if spec.processors.reputation_min_ppm > bounds.REPUTATION_PPM_MAX:
+            raise OutOfBounds(Field.REPUTATION)
+        return
+    assert isinstance(spec.processors, Personal | Known), "the third choice was Public"
+    listed = spec.processors.processors
+    if len(listed) < spec.slots or len(set(listed)) != len(listed):
+        raise ProcessorsListed
+    if isinstance(spec.processors, Personal) and spec.reward:
+        raise RewardNotAllowed
+
+
+def check_schedule(spec: JobSpec, now_ms: int) -> int:
+    """The number of executions per slot."""
+    schedule = spec.schedule
+    if schedule.end_ms <= schedule.start_ms:
+        raise EndBeforeStart
+    if not 0 < schedule.interval_ms <= bounds.HORIZON_MS:
+        raise OutOfBounds(Field.INTERVAL)
+    if not 0 < schedule.duration_ms <= bounds.DURATION_MS_MAX:
+        raise OutOfBounds(Field.DURATION)
+    if schedule.duration_ms >= schedule.interval_ms:
+        raise DurationPastInterval
+    if schedule.start_delay_max_ms > bounds.START_DELAY_MS_MAX:
+        raise OutOfBounds(Field.START_DELAY)
+    if schedule.start_ms + schedule.start_delay_max_ms <= now_ms:
+        raise StartMissed
+    if schedule.end_ms > now_ms + bounds.HORIZON_MS:
+        raise EndPastHorizon
+    executions = executions_of(schedule)
+    if executions > bounds.EXECUTIONS_MAX or executions * spec.slots > bounds.EXECUTIONS_TIMES_SLOTS_MAX:
+        raise TooManyExecutions
+    return executions
+
+
+def check_bounds(spec: JobSpec, executions: int) -> None:
+    """Every other number within its bounds."""
+    resources, retry, timeouts = spec.resources, spec.retry, spec.timeouts
+    ratio_good = 0 < retry.denominator <= retry.numerator <= bounds.BACKOFF_TERM_MAX
+    runs = executions * spec.slots
+    limits = (
+        (Field.ENTRYPOINT, len(spec.entrypoint.encode()), 0, bounds.ENTRYPOINT_BYTES_MAX),
+        (Field.MEMORY, resources.memory_bytes, bounds.MEMORY_BYTES_MIN, bounds.MEMORY_BYTES_MAX),
+        (Field.STORAGE, resources.storage_bytes, 0, bounds.STORAGE_BYTES_MAX),
+        (Field.NETWORK_REQUESTS, resources.network_requests, 0, bounds.NETWORK_REQUESTS_MAX),
+        (Field.FUEL, resources.fuel, 1, bounds.FUEL_MAX),
+        (Field.OUTPUT, resources.output_bytes, 0, bounds.OUTPUT_BYTES_MAX),
+        (Field.REWARD, spec.reward, 0, bounds.REWARD_MAX),
+        (Field.ACCEPTED_MIN, runs if spec.accepted_min is None else spec.accepted_min, 1, runs),
+        (Field.ATTEMPTS, retry.attempts_max, 1, bounds.ATTEMPTS_MAX),
+        (Field.LOST, retry.lost_max, 0, bounds.LOST_MAX),
+        (Field.BACKOFF, max(retry.initial_ms, retry.max_ms), 0, bounds.BACKOFF_MS_MAX),
+        (Field.BACKOFF, int(ratio_good), 1, 1),
+        (Field.ACKNOWLEDGE, timeouts.acknowledge_slots, bounds.ACKNOWLEDGE_SLOTS_MIN, bounds.ACKNOWLEDGE_SLOTS_MAX),
+        (Field.QUEUE_TIME, timeouts.queue_ms, bounds.QUEUE_MS_MIN, bounds.QUEUE_MS_MAX),
+    )
+    for field, value, low, high in limits:
+        if not low <= value <= high:
+            raise OutOfBounds(field)
+    urls = [target.url for target in spec.destinations if isinstance(target, Webhook)]
+    if not all(url.startswith(("https://", "http://")) for url in urls):
+        raise OutOfBounds(Field.DESTINATIONS)
+
+
+def is_cid(cid: bytes) -> bool:
+    """Whether it is a CIDv1 of raw bytes by sha2-256."""
+    return len(cid) == bounds.CID_BYTES and cid.startswith(bounds.CID_PREFIX)
+
+
+def is_blob(blob: Blob) -> bool:
+    """Whether it names a blob that the network can carry."""
+    return is_cid(blob.cid) and blob.size <= bounds.BLOB_BYTES_MAX
