@@ -26,7 +26,9 @@ def test_dev_accounts_are_the_well_known_ones(name: str) -> None:
     """The constants are the ed25519 keys of //Name and the commitments that their seeds give."""
     pair = dev_pair(name)
     assert pair.public == DEV_ACCOUNTS[name]
-    assert dev_validator(name) == GenesisValidator(*[pair.public] * 3, genesis_commitment(pair.secret))
+    assert dev_validator(name) == GenesisValidator(
+        pair.public, pair.public, pair.public, genesis_commitment(pair.secret)
+    )
 
 
 def test_alices_address() -> None:
@@ -73,12 +75,15 @@ def test_genesis_is_the_same_each_time() -> None:
         development_spec().to_raw(),
         local_spec([dev_validator(name) for name in DEV_NAMES], 250, endowed=[b"\x01" * 32], chain_id="net-2"),
         ChainSpec(
-            "Jobs", "jobs", "Live", ("/ip4/127.0.0.1/tcp/30333/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",),
-            sections=development_spec().sections,
+            "Jobs",
+            "jobs",
+            "Live",
+            ("/ip4/127.0.0.1/tcp/30333/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",),
+            sections={**(development_spec().sections or {}), "reputation": {"average": 10**20, "eraSlots": 100}},
         ),
     ],
     ids=["dev", "raw", "local", "live"],
-)  # fmt: skip
+)
 def test_what_is_written_is_read_back(spec: ChainSpec) -> None:
     """The text of a spec loads to the same text, and is a fixed point."""
     text = spec.to_json()
