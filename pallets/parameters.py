@@ -1,6 +1,6 @@
 """Parameters of a pallet that a chain spec may set: a dataclass of integers, stored at genesis.
 
-Invariant: none of its own; each pallet's dataclass says which bounds its fields have.
+Invariant: none of its own; each pallet says which bounds its fields have. A chain spec writes names in camelCase.
 """
 
 from collections.abc import Mapping
@@ -15,12 +15,20 @@ def parameters_from(section: str, default: P, bounds: Mapping[str, tuple[int, in
 
     Raises ValueError naming section, field and bounds.
     """
-    names = {field.name for field in fields(default)}  # type: ignore[arg-type]  # P is a dataclass
-    for name, value in config.items():
-        if name not in names:
-            raise ValueError(f"{section}.{name}: no such parameter; there are {', '.join(sorted(names))}")
-        low, high = bounds.get(name, (0, (1 << 64) - 1))
+    names = {camel_case(field.name): field.name for field in fields(default)}  # type: ignore[arg-type]  # a dataclass
+    changes: dict[str, int] = {}
+    for written, value in config.items():
+        if written not in names:
+            raise ValueError(f"{section}.{written}: no such parameter; there are {', '.join(sorted(names))}")
+        low, high = bounds.get(names[written], (0, (1 << 64) - 1))
         if type(value) is not int or not low <= value <= high:
-            raise ValueError(f"{section}.{name}: {value!r}, expected {low}..{high}")
-    changed: P = replace(default, **config)  # type: ignore[type-var]
+            raise ValueError(f"{section}.{written}: {value!r}, expected {low}..{high}")
+        changes[names[written]] = value
+    changed: P = replace(default, **changes)  # type: ignore[type-var]  # a dataclass
     return changed
+
+
+def camel_case(name: str) -> str:
+    """`window_slots` as `windowSlots`."""
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -68,3 +68,15 @@ def fits(capacity: Capacity, leases: Iterable[Lease], new: Lease) -> bool:
         and sum(lease.storage_bytes * at_once(lease) for lease in together) <= capacity.storage_bytes
         and sum(lease.cores * at_once(lease) for lease in together) <= capacity.cores
     )
+
+
+def free_share_ppm(capacity: Capacity, leases: Iterable[Lease], new: Lease) -> int:
+    """The mean share of memory, storage and cores that stays free beside `new`, once `fits` allowed it."""
+    together = [new, *(lease for lease in leases if may_overlap(lease, new))]
+    pairs = (
+        (capacity.memory_bytes, sum(lease.memory_bytes * at_once(lease) for lease in together)),
+        (capacity.storage_bytes, sum(lease.storage_bytes * at_once(lease) for lease in together)),
+        (capacity.cores, sum(lease.cores * at_once(lease) for lease in together)),
+    )
+    shares = [max(0, total - used) * 1_000_000 // total for total, used in pairs if total]
+    return sum(shares) // len(shares)

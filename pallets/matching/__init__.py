@@ -1,0 +1,1 @@
+"""Matching: which processor gets which slot (spec/job-layer.md §4)."""

@@ -1,0 +1,261 @@
+"""A small chain of the job layer's pallets, driven slot by slot without blocks: what the job tests run on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from pallets.agenda import Agenda
+from pallets.balances import Balances
+from pallets.beacon import MIX_HISTORY, Beacon
+from pallets.escrow import Escrow
+from pallets.jobs import types
+from pallets.jobs.pallet import Jobs
+from pallets.jobs.records import Execution, Job, Slot
+from pallets.jobs.report import Failed, InlineOutput, Outcome, Succeeded
+from pallets.matching.pallet import Matching
+from pallets.matching.types import Placement
+from pallets.processors.calendar import Capacity
+from pallets.processors.pallet import Processors
+from pallets.processors.types import FREE, Advert
+from pallets.reputation import Reputation
+from pallets.system import System
+from runtime.errors import DispatchError
+from runtime.hashing import blake2b256
+from runtime.pallet import Event, Signed
+from runtime.runtime import Runtime, new_registry
+from runtime.state import State
+
+HDL = 10**12
+SLOT_MS = 1_000
+FIRST_SLOT = 1_700_000_000
+"""Seconds since 1970, as the slots of a chain with slots of one second are."""
+
+E = TypeVar("E", bound=Event)
+
+
+def account(name: str) -> bytes:
+    """An account of 32 bytes."""
+    return blake2b256(name.encode())
+
+
+ALICE, BOB, CAROL = account("alice"), account("bob"), account("carol")
+PROCESSORS = tuple(account(f"processor {n}") for n in range(5))
+MATCHER = account("matcher")
+
+SCRIPT = types.Blob(b"\x01\x55\x12\x20" + bytes(32), 1_000)
+ADVERT = Advert(
+    runtimes=(types.RuntimeKind.WASM, types.RuntimeKind.PYTHON),
+    capacity=Capacity(memory_bytes=8 << 30, storage_bytes=64 << 30, cores=4),
+    requests_max=100,
+    modules=(),
+    labels=("eu",),
+    architecture=types.Architecture.X86_64,
+    accelerators=(),
+    fetch=True,
+    storage=True,
+    sign=True,
+    benchmark=10**6,
+    pricing=replace(FREE, base=HDL),
+    consumers=(),
+    start_delay_min_ms=0,
+)
+PARAMETERS: dict[str, dict[str, int]] = {
+    "matching": {"windowSlots": 2, "fallbackAfterSlots": 4, "advertAgeSlotsMin": 0},
+    "jobs": {"retentionSlots": 1_000},
+}
+
+
+class World:
+    """The pallets over one state. Each method that acts runs one call in a storage layer, as a block would."""
+
+    def __init__(self, parameters: dict[str, dict[str, int]] | None = None, balance: int = 10_000 * HDL) -> None:
+        state, registry = State(), new_registry()
+        self.state = state
+        self.system = System(state, registry, SLOT_MS)
+        self.balances = Balances(state, registry, self.system)
+        self.beacon = Beacon(state, registry, self.system)
+        self.agenda = Agenda(state, registry, self.system)
+        self.processors = Processors(state, registry, self.system, self.balances, self.agenda)
+        self.escrow = Escrow(state, registry, self.balances)
+        self.reputation = Reputation(state, registry, self.system)
+        self.jobs = Jobs(
+            state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation
+        )
+        self.matching = Matching(
+            state,
+            registry,
+            self.system,
+            self.agenda,
+            self.beacon,
+            self.processors,
+            self.jobs,
+            self.escrow,
+            self.reputation,
+        )
+        pallets = [self.system, self.balances, self.agenda, self.processors]
+        self.pallets = [*pallets, self.escrow, self.reputation, self.jobs, self.matching]
+        self.runtime = Runtime(state, registry, [*self.pallets, self.beacon])
+        accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
+        self.balances.genesis({"balances": [(who, balance) for who in accounts]})
+        chosen = PARAMETERS if parameters is None else parameters
+        for pallet in (self.escrow, self.reputation, self.jobs, self.matching):
+            pallet.genesis(chosen.get(pallet.name.lower(), {}))
+        self.system.slot = FIRST_SLOT
+        self.slots(1)
+
+    # Time.
+
+    def slots(self, count: int, *, gap: int = 1) -> None:
+        """`count` blocks, each `gap` slots after the one before."""
+        for _ in range(count):
+            self.matching.on_idle(10**12)
+            self.agenda.on_idle(10**12)
+            system = self.system
+            system.number += 1
+            system.parent_slot, system.slot = system.slot, system.slot + gap
+            system.now_ms = system.slot * SLOT_MS
+            mix = blake2b256(b"mix" + system.number.to_bytes(4, "little"))
+            self.beacon.mixes.put(system.number % MIX_HISTORY, mix)
+            self.agenda.on_initialize(system.number, system.slot)
+
+    def until(self, condition: Callable[[], bool], slots_max: int = 200) -> None:
+        """Blocks until `condition` holds. AssertionError after `slots_max`."""
+        for _ in range(slots_max):
+            if condition():
+                return
+            self.slots(1)
+        raise AssertionError(f"not within {slots_max} slots")
+
+    def check(self) -> None:
+        """Every pallet's invariant."""
+        for pallet in self.pallets:
+            pallet.check_state()
+
+    # Events.
+
+    def events(self, kind: type[E]) -> list[E]:
+        """All events of a kind since the start, oldest first."""
+        return [event for _, event in self.state.events if isinstance(event, kind)]
+
+    # Calls. Each raises the call's DispatchError, with nothing changed.
+
+    def call(self, pallet: str, name: str, who: bytes, *arguments: Any) -> None:
+        """Dispatch a signed call."""
+        self.runtime.dispatch_in_layer(self.runtime.definition(pallet, name)(*arguments), Signed(who))
+
+    def refuses(self, pallet: str, name: str, who: bytes, *arguments: Any) -> type[DispatchError] | None:
+        """The class of error that a call ends with, None if it succeeds."""
+        try:
+            self.call(pallet, name, who, *arguments)
+        except DispatchError as error:
+            return type(error)
+        return None
+
+    def offer_capacity(self, who: bytes, advert: Advert = ADVERT) -> None:
+        """Register a processor and advertise."""
+        self.call("Processors", "register", who, 1)
+        self.call("Processors", "advertise", who, advert)
+
+    def spec(self, **changes: Any) -> types.JobSpec:
+        """A one-shot job on two public processors that starts in five seconds; `changes` replace its fields."""
+        return replace(job_spec(self.system.now_ms + 5_000), **changes)
+
+    def register(self, who: bytes = ALICE, spec: types.JobSpec | None = None) -> int:
+        """Register a job; its id."""
+        self.call("Jobs", "register", who, spec or self.spec())
+        return self.jobs.next_job.get() - 1
+
+    def propose(self, job: int, *processors: bytes) -> None:
+        """Propose processors for the slots from 0 on."""
+        placements = tuple(Placement(number, who, 0) for number, who in enumerate(processors))
+        self.call("Matching", "propose", MATCHER, job, placements)
+
+    def acknowledge(self, job: int, slot: int) -> None:
+        """The slot's processor acknowledges."""
+        held = self.jobs.slot(job, slot)
+        assert held.processor is not None
+        self.call("Jobs", "acknowledge", held.processor, job, slot, held.generation)
+
+    def assign(self, job: int, *processors: bytes) -> None:
+        """Propose, wait for the offers, acknowledge all."""
+        self.slots(3)
+        self.propose(job, *processors)
+        self.until(lambda: not self.jobs.jobs.get(job).vacant)
+        for number in range(len(processors)):
+            self.acknowledge(job, number)
+
+    def start(self, job: int, execution: int, slot: int) -> None:
+        """Wait until an execution may start, and start it."""
+        self.until(lambda: execution in self.jobs.slot(job, slot).live)
+        record = self.jobs.executions.get((job, slot, execution))
+        self.until(lambda: self.system.now_ms >= record.due_ms)
+        held = self.jobs.slot(job, slot)
+        assert held.processor is not None
+        self.call("Jobs", "started", held.processor, job, execution, slot, held.generation, record.attempt)
+
+    def report(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Report a running execution, by default with a success."""
+        held = self.jobs.slot(job, slot)
+        assert held.processor is not None
+        attempt = self.jobs.executions.get((job, slot, execution)).attempt
+        arguments = (job, execution, slot, held.generation, attempt, outcome or success())
+        self.call("Jobs", "report", held.processor, *arguments)
+
+    def run(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Start and report."""
+        self.start(job, execution, slot)
+        self.slots(1)
+        self.report(job, execution, slot, outcome)
+
+    # Looking.
+
+    def job(self, id: int) -> Job:
+        """A job's record."""
+        return self.jobs.jobs.get(id)
+
+    def slot(self, id: int, number: int) -> Slot:
+        """A slot's record."""
+        return self.jobs.slot(id, number)
+
+    def execution(self, id: int, number: int, execution: int) -> Execution:
+        """An execution's record."""
+        return self.jobs.executions.get((id, number, execution))
+
+
+def job_spec(start_ms: int) -> types.JobSpec:
+    """A one-shot WASM job on two public processors."""
+    return types.JobSpec(
+        script=SCRIPT,
+        runtime=types.RuntimeKind.WASM,
+        entrypoint="main",
+        input=types.NoInput(),
+        processors=types.Public(0, attested_only=False),
+        assignment=types.Single(),
+        schedule=types.Schedule(start_ms, start_ms + 1, 60_000, 10_000, 60_000),
+        resources=types.Resources(1 << 28, 1 << 20, 0, 10**9, 4_096),
+        requirements=types.Requirements(),
+        slots=2,
+        reward=2 * HDL,
+        destinations=(types.Chain(),),
+        gas_per_delivery=0,
+        verification=types.Trusted(),
+        stake_multiple=0,
+        accepted_min=None,
+        retry=types.RETRY_DEFAULT,
+        timeouts=types.TIMEOUTS_DEFAULT,
+        queue=types.Queue(),
+        environment=(),
+        capabilities=types.NO_CAPABILITIES,
+        mutability=types.Immutable(),
+        fallback=None,
+    )
+
+
+def success(output: bytes = b"42") -> Succeeded:
+    """A result."""
+    return Succeeded(blake2b256(output), InlineOutput(output), 1_000, ())
+
+
+def failure(what: Any) -> Failed:
+    """A failed attempt."""
+    return Failed(what, "as told", 500)
