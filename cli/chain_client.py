@@ -12,6 +12,7 @@ from cli.errors import CliError, NotFound, Refused, TimedOut
 from cli.rpc_client import RpcClient
 from runtime import ss58
 from runtime.address import Era
+from runtime.errors import ModuleValue
 from runtime.extrinsic import EXTRINSIC_BYTES_MAX, SigningContext, sign_extrinsic
 from runtime.hashing import blake2b256
 from runtime.heddle import MAX_SPEC, MIN_SPEC, SPEC_NAME, Heddle
@@ -59,11 +60,14 @@ class RemoteState:
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a call would do at the present best block: `fee` in units; `error` is None if it would succeed."""
+    """What a call would do upon the present best block: `fee` in units; `error` is None if it would succeed.
+
+    `error` names pallet, error and field: `Jobs.OutOfBounds(memory)`; `explanation` is the error's own description.
+    """
 
     fee: int
     error: str | None
-    docs: str
+    explanation: str
 
 
 @dataclass(frozen=True)
@@ -154,15 +158,29 @@ class ChainClient:
     def dry_run(self, call: bytes, who: bytes) -> DryRun:
         """What this call would do now if `who` signed it: nothing is signed, sent or changed."""
         answer = self.rpc.call("system_dryRunCall", "0x" + call.hex(), ss58.encode(who))
-        error = answer["error"]
-        return DryRun(int(answer["fee"]), error and error["name"], error["docs"] if error else "")
+        if answer["ok"]:
+            return DryRun(int(answer["fee"]), None, "")
+        return DryRun(int(answer["fee"]), *self.explain(answer["error"], int(answer["detail"])))
 
     def require(self, call: bytes, who: bytes) -> DryRun:
         """The dry run; Refused, with the chain's own reason, if the call would fail."""
         result = self.dry_run(call, who)
         if result.error is not None:
-            raise Refused(f"the chain would refuse this: {result.error}", result.docs)
+            raise Refused(f"the chain would refuse this: {result.error}", result.explanation)
         return result
+
+    def explain(self, name: str, detail: int) -> tuple[str, str]:
+        """A dispatch error by name and detail byte: the name with its field, and the error's description."""
+        from pallets.jobs.errors import Field
+
+        pallet, _, kind = name.partition(".")
+        for error in self.runtime.by_name[pallet].errors if pallet in self.runtime.by_name else ():
+            if error.__name__ == kind:
+                description = (error.__doc__ or "").strip()
+                if "detail names the field" in description:
+                    return f"{name}({Field(detail).name.lower()})", description
+                return name, description
+        return name, ""
 
     def sign(self, call: bytes, signer: Signer, *, tip: int = 0, nonce: int | None = None) -> bytes:
         """A signed extrinsic, mortal from the final head on; its nonce counts the pool unless it is given."""
@@ -268,7 +286,10 @@ class ChainClient:
         from pallets.system import ExtrinsicFailed
 
         failures = [event.dispatch_error for event in events if isinstance(event, ExtrinsicFailed)]
-        return self.runtime.error_name(failures[0]) if failures else None
+        if not failures:
+            return None
+        detail = failures[0].module.error[1] if isinstance(failures[0], ModuleValue) else 0
+        return self.explain(self.runtime.error_name(failures[0]), detail)[0]
 
 
 def bytes_of(text: str) -> bytes:

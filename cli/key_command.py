@@ -19,8 +19,15 @@ app = typer.Typer(no_args_is_help=True, help="Make keys, look at them, and give 
 
 
 def described(pair: "Pair", **more: Any) -> dict[str, Any]:
-    """What is shown of a pair; never its secret."""
-    return {**more, "scheme": pair.scheme.name.lower(), "public_key": "0x" + pair.public.hex(), "address": pair.address}
+    """What is shown of a pair; never its secret. `beacon` is what a validator of block 0 commits to with this key."""
+    from node.beacon_chain import genesis_commitment
+    from runtime.crypto import Scheme
+
+    document = {**more, "scheme": pair.scheme.name.lower()}
+    document |= {"public_key": "0x" + pair.public.hex(), "address": pair.address}
+    if pair.scheme is Scheme.ED25519:
+        document["beacon"] = "0x" + genesis_commitment(pair.secret).hex()
+    return document
 
 
 @app.command()

@@ -17,6 +17,7 @@ from cli.errors import CliError
 # name -> what it is for; its commands are `app` in cli/<name>_command.py. A row is added when the command works.
 COMMANDS: dict[str, str] = {
     "key": "Make keys, look at them, and give them to a node.",
+    "chain": "What a chain starts from, and what a node knows of it.",
     "wallet": "Keep accounts, look at their balances, pay with them.",
 }
 

@@ -139,10 +139,11 @@ def prepare(folder: Path, wanted: Sequence[int | None], *, fresh: bool) -> Netwo
 
 def write_chain_spec(network: Network) -> None:
     """The chain all nodes start from: the validators' development accounts, and the slot's length."""
-    from cli.chain_spec_file import local_spec, write_spec
+    from runtime.chain_spec import local_spec
+    from runtime.dev_accounts import dev_validator
 
-    names = [node.name for node in network.nodes if node.role == "validator"]
-    write_spec(Path(network.chain_spec), local_spec(names, network.slot_ms))
+    validators = [dev_validator(node.name.capitalize()) for node in network.nodes if node.role == "validator"]
+    Path(network.chain_spec).write_text(local_spec(validators, network.slot_ms).to_json())
 
 
 def size_of(network: Network) -> Size:
