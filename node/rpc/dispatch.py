@@ -169,11 +169,7 @@ class Dispatcher:
             raise RpcError(errors.METHOD_NOT_FOUND, "Subscriptions need a WebSocket connection", method.name)
         subscription = caller.subscriptions.create(method.push)
         started.append(subscription)
-        try:
-            await method.function(subscription, *arguments)
-        except BaseException:
-            subscription.close()
-            raise
+        await method.function(subscription, *arguments)
         return subscription.id
 
 

@@ -4,6 +4,7 @@ Serves the RPC port and the Prometheus port. h11 does the parsing and refuses wh
 counts of bytes, and the decision to close.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -15,6 +16,7 @@ from node.rpc.limits import Budget, Limits
 
 RECEIVE_BYTES = 64 * 1024
 SERVER_NAME = b"heddle"
+HTTP_VERSIONS = (b"1.0", b"1.1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,10 @@ class HttpConnection:
     http: h11.Connection = field(init=False)
     _raw: bytearray | None = field(init=False, default_factory=bytearray)
     """What came in, as long as it may turn out to be an upgrade."""
+    _clock: trio.CancelScope = field(init=False, default_factory=trio.CancelScope)
+    """One scope for the whole connection; its deadline moves with what is waited for, which is cheaper than many."""
+    _late: str = field(init=False, default="")
+    """What to tell a client that misses the deadline; nothing if empty."""
 
     def __post_init__(self) -> None:
         self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=self.limits.head_bytes_max)
@@ -80,21 +86,12 @@ class HttpConnection:
     async def run(self) -> Upgrade | None:
         """Serve requests until the client or a limit ends the connection."""
         try:
-            while True:
-                request = await self._head()
-                if self.upgrades and self._raw is not None and _wants_websocket(request):
-                    return await self._upgrade(request)
-                self._raw = None
-                response = await self._respond_to(request)
-                if not self.budget.take(len(response.body)):
-                    raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "out of memory for responses")
-                try:
-                    await self._send(response)
-                finally:
-                    self.budget.give_back(len(response.body))
-                if self.http.our_state is not h11.DONE or self.http.their_state is not h11.DONE:
-                    break
-                self.http.start_next_cycle()
+            upgrade = None
+            with self._clock:
+                upgrade = await self._serve()
+            if self._clock.cancelled_caught and self._late:
+                raise Refused(HTTPStatus.REQUEST_TIMEOUT, self._late)
+            return upgrade
         except Gone:
             return None
         except Refused as refused:
@@ -103,6 +100,23 @@ class HttpConnection:
             hint = HTTPStatus(error.error_status_hint)
             await self._send_last(HttpResponse(hint, f"{hint.phrase}\n".encode()))
         return None
+
+    async def _serve(self) -> Upgrade | None:
+        while True:
+            request = await self._head()
+            if self.upgrades and self._raw is not None and _wants_websocket(request):
+                return await self._upgrade(request)
+            self._raw = None
+            response = await self._respond_to(request)
+            if not self.budget.take(len(response.body)):
+                raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "out of memory for responses")
+            try:
+                await self._send(response)
+            finally:
+                self.budget.give_back(len(response.body))
+            if self.http.our_state is not h11.DONE or self.http.their_state is not h11.DONE:
+                return None
+            self.http.start_next_cycle()
 
     async def _respond_to(self, request: h11.Request) -> HttpResponse:
         taken = 0
@@ -131,19 +145,16 @@ class HttpConnection:
     async def _head(self) -> h11.Request:
         """The next request line and headers: a long wait for its first byte, a short one for the rest."""
         if self._raw is None and not self.http.trailing_data[0]:
-            with trio.move_on_after(self.limits.idle_timeout_ms / 1000) as idle:
-                await self._receive()
-            if idle.cancelled_caught:
-                raise Gone
+            await self._receive(trio.current_time() + self.limits.idle_timeout_ms / 1000, "")
         deadline = trio.current_time() + self.limits.head_timeout_ms / 1000
         event = await self._event(deadline, "the headers took too long")
         if not isinstance(event, h11.Request):
             raise Gone
+        if event.http_version not in HTTP_VERSIONS:
+            raise Refused(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED, "only HTTP/1.1")
         # h11 counts only what is still incomplete: a head that arrives whole in one piece is counted here.
-        if (
-            len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
-            > self.limits.head_bytes_max
-        ):
+        size = len(event.target) + sum(len(name) + len(value) for name, value in event.headers)
+        if size > self.limits.head_bytes_max:
             raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {self.limits.head_bytes_max} bytes")
         return event
 
@@ -154,15 +165,14 @@ class HttpConnection:
             if event is not h11.NEED_DATA:
                 assert not isinstance(event, type) or event is h11.PAUSED
                 return event
-            with trio.CancelScope(deadline=deadline) as clock:
-                if self.http.they_are_waiting_for_100_continue:
-                    await self._write(self.http.send(h11.InformationalResponse(status_code=100, headers=[])))
-                await self._receive()
-            if clock.cancelled_caught:
-                raise Refused(HTTPStatus.REQUEST_TIMEOUT, late)
+            if self.http.they_are_waiting_for_100_continue:
+                await self._write(self.http.send(h11.InformationalResponse(status_code=100, headers=[])))
+            await self._receive(deadline, late)
 
-    async def _receive(self) -> None:
+    async def _receive(self, deadline: float, late: str) -> None:
+        self._late, self._clock.deadline = late, deadline
         data = await self.stream.receive_some(RECEIVE_BYTES)
+        self._clock.deadline = math.inf
         if self._raw is not None:
             self._raw += data
         self.http.receive_data(data)
@@ -191,24 +201,27 @@ class HttpConnection:
         await self._write((head or b"") + body + end)
 
     async def _write(self, data: bytes | None) -> None:
-        await send_in_time(self.stream, data or b"", self.limits)
+        self._late = ""
+        await send_in_time(self.stream, data or b"", self.limits, self._clock)
 
     async def _send_last(self, response: HttpResponse) -> None:
         """The answer to what is refused; then wait a moment, so that closing does not overtake it."""
         if self.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        await self._send(response, close=True)
+        with trio.CancelScope() as self._clock:
+            await self._send(response, close=True)
         await linger(self.stream, self.limits)
 
 
-async def send_in_time(stream: trio.SocketStream, data: bytes | bytearray, limits: Limits) -> None:
-    """Send `data` in chunks, each within the limit; BrokenResourceError if the client does not read."""
+async def send_in_time(
+    stream: trio.SocketStream, data: bytes | bytearray, limits: Limits, clock: trio.CancelScope
+) -> None:
+    """Send `data` in chunks, each within the limit. A client that does not read lets `clock` run out and cancel."""
     view = memoryview(data)
     for start in range(0, len(view), limits.send_chunk_bytes):
-        with trio.move_on_after(limits.send_timeout_ms / 1000) as clock:
-            await stream.send_all(view[start : start + limits.send_chunk_bytes])
-        if clock.cancelled_caught:
-            raise trio.BrokenResourceError("the client does not read")
+        clock.deadline = trio.current_time() + limits.send_timeout_ms / 1000
+        await stream.send_all(view[start : start + limits.send_chunk_bytes])
+    clock.deadline = math.inf
 
 
 async def linger(stream: trio.SocketStream, limits: Limits) -> None:

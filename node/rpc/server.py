@@ -144,7 +144,8 @@ class RpcServer:
         refusal = self._refusal(upgrade.request)
         if refusal is not None:
             head = f"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: {len(refusal.body)}\r\n\r\n"
-            await send_in_time(stream, head.encode() + refusal.body, self.config.limits)
+            with trio.CancelScope() as clock:
+                await send_in_time(stream, head.encode() + refusal.body, self.config.limits, clock)
             await linger(stream, self.config.limits)
             return
         session = WebSocketSession(

@@ -55,6 +55,7 @@ class WebSocketSession:
         self._queue_bytes = 0
         self._wake = trio.Event()
         self._ending = False
+        self._received = 0
         self._parts: list[bytes] = []
         self._incoming_bytes = 0
         self._calls = trio.Semaphore(limits.calls_max)
@@ -72,6 +73,7 @@ class WebSocketSession:
                     )
                     writer = trio.Event()
                     nursery.start_soon(self._write, writer)
+                    nursery.start_soon(self._watch)
                     await self._read(upgrade.rest, nursery)
                     self._ending = True
                     self._wake.set()
@@ -88,8 +90,9 @@ class WebSocketSession:
         for event in self.protocol.events_received():
             if isinstance(event, Request):
                 self.protocol.send_response(self.protocol.accept(event))
-        for data in self.protocol.data_to_send():
-            await send_in_time(self.stream, data, self.limits)
+        with trio.CancelScope() as clock:
+            for data in self.protocol.data_to_send():
+                await send_in_time(self.stream, data, self.limits, clock)
         if self.protocol.state is not State.OPEN:
             await linger(self.stream, self.limits)
             return False
@@ -97,10 +100,9 @@ class WebSocketSession:
 
     async def _read(self, data: bytes, nursery: trio.Nursery) -> None:
         """Until the client closes or its stream ends."""
-        pinged = False
         while True:
             if data:
-                pinged = False
+                self._received += 1
                 if not self._feed(data):
                     return
                 frames = [event for event in self.protocol.events_received() if isinstance(event, Frame)]
@@ -111,15 +113,21 @@ class WebSocketSession:
                     self._incoming_bytes = 0
                 if self.protocol.state is not State.OPEN:
                     return
-            with trio.move_on_after(self.limits.ping_interval_ms / 1000) as clock:
-                data = await self.stream.receive_some(RECEIVE_BYTES)
-                if not data:
-                    return
-            if clock.cancelled_caught:
-                if pinged:
-                    self._drop("silent for two ping intervals")
-                    return
-                pinged, data = True, b""
+            data = await self.stream.receive_some(RECEIVE_BYTES)
+            if not data:
+                return
+
+    async def _watch(self) -> None:
+        """Ping a client that was silent for an interval, drop one that stays silent for the next."""
+        pinged, received = False, 0
+        while True:
+            await trio.sleep(self.limits.ping_interval_ms / 1000)
+            if self._received != received:
+                pinged, received = False, self._received
+            elif pinged:
+                self._drop("silent for two ping intervals")
+            elif self.protocol.state is State.OPEN:
+                pinged = True
                 self.protocol.send_ping(PING_PAYLOAD)
                 self._flush()
 
@@ -196,23 +204,27 @@ class WebSocketSession:
     async def _write(self, done: trio.Event) -> None:
         """Send what is queued, several messages in one go, until the end is reached and nothing is left."""
         try:
-            while True:
-                if not self._queue:
-                    if self._ending:
-                        break
-                    self._wake = trio.Event()
-                    await self._wake.wait()
-                    continue
-                chunk = self._chunk()
-                try:
-                    await send_in_time(self.stream, chunk, self.limits)
-                finally:
-                    self._queue_bytes -= len(chunk)
-                    self.budget.give_back(len(chunk))
+            with trio.CancelScope() as clock:
+                await self._write_queue(clock)
+            if clock.cancelled_caught:
+                self._drop("does not read its messages")
             with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
                 await linger(self.stream, self.limits)
         finally:
             done.set()
+
+    async def _write_queue(self, clock: trio.CancelScope) -> None:
+        while self._queue or not self._ending:
+            if not self._queue:
+                self._wake = trio.Event()
+                await self._wake.wait()
+                continue
+            chunk = self._chunk()
+            try:
+                await send_in_time(self.stream, chunk, self.limits, clock)
+            finally:
+                self._queue_bytes -= len(chunk)
+                self.budget.give_back(len(chunk))
 
     def _chunk(self) -> bytes:
         """The next message, and those behind it as long as all are small."""

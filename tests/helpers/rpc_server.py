@@ -182,6 +182,11 @@ async def health(_request: HttpRequest) -> HttpResponse:
     return HttpResponse(200, b'{"peers":0}', "application/json")
 
 
+async def breaks(_request: HttpRequest) -> HttpResponse:
+    """A route with a mistake."""
+    raise RuntimeError("a mistake in a route")
+
+
 @asynccontextmanager
 async def running(limits: Limits | None = None, **config: Any) -> AsyncIterator[Running]:
     """A server on a port of the system's choice, gone at the end of the block."""
@@ -190,7 +195,7 @@ async def running(limits: Limits | None = None, **config: Any) -> AsyncIterator[
     closed: list[str] = []
     settings = ServerConfig(port=0, limits=limits or Limits(), **config)
     methods = make_methods(subscribers, closed, release)
-    server = RpcServer(methods, settings, {"/health": health}, record, record)
+    server = RpcServer(methods, settings, {"/health": health, "/breaks": breaks}, record, record)
     async with trio.open_nursery() as nursery:
         port: int = await nursery.start(server.run)
         yield Running(server, port, record, subscribers, closed, release)

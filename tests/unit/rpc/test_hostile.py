@@ -44,7 +44,7 @@ JUNK = {
     "zeros": bytes(5000),
     "newlines": b"\r\n" * 5000,
     "no method": b" / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-    "two lengths": POST % 5 + b"12345" + POST.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n") % 5,
+    "two lengths": POST.replace(b"\r\n\r\n", b"\r\nContent-Length: 9\r\n\r\n") % 5 + b"12345",
     "length and chunks": POST.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n") % 5 + b"0\r\n\r\n",
     "negative length": POST.replace(b"%d", b"-1"),
     "huge length": POST.replace(b"%d", b"9" * 30),
@@ -365,3 +365,43 @@ def test_heads_are_bounded(name: str) -> None:
         await server.assert_idle()
 
     run(test, Limits(linger_ms=100))
+
+
+def test_the_guard_of_a_connection() -> None:
+    """An unexpected exception under a connection is logged, ends that connection and leaves all others alone."""
+
+    async def test(server: Running) -> None:
+        async with await server.raw() as other:
+            await other.send_all(UPGRADE)
+            assert await throw(server, b"GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
+            assert "connection failed" in server.record.events()
+            await other.send_all(frame(1, ECHO))
+            received = b""
+            with trio.fail_after(10):
+                while b'"result":"x"' not in received:
+                    received += await other.receive_some(4096)
+        await server.assert_idle()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("name", "status"),
+    [
+        ("upgrade with a body", 400),
+        ("upgrade by POST", 405),
+        ("upgrade without a key", 400),
+        ("upgrade with two keys", 400),
+        ("h2 preface", 505),
+        ("TLS hello", 400),
+        ("two lengths", 400),
+        ("huge length", 400),
+    ],
+)
+def test_what_junk_is_told(name: str, status: int) -> None:
+    """A client that only errs learns by the status what was wrong."""
+
+    async def test(server: Running) -> None:
+        assert split(await throw(server, JUNK[name], end=False))[0] == status
+
+    run(test, Limits(linger_ms=50))
