@@ -255,23 +255,34 @@ def test_websocket_client_that_stops_reading(limits: Limits) -> None:
     run(test, limits)
 
 
-def test_pushes_to_a_client_that_stops_reading() -> None:
-    """Notifications that nobody reads fill the bounded queue; then the client is dropped and its subscription ends."""
+@pytest.mark.parametrize(("size", "pushes_max"), [(100_000, 32 * 1024 * 1024 // 100_000), (1, 4_096)])
+def test_pushes_to_a_client_that_stops_reading(size: int, pushes_max: int) -> None:
+    """Notifications that nobody takes fill the queue, by bytes or by count; then client and subscription are gone."""
 
     async def test(server: Running) -> None:
         stream = await server.raw()
         await stream.send_all(UPGRADE + frame(1, b'{"jsonrpc":"2.0","id":1,"method":"heads_sub","params":[0]}'))
         await until(lambda: len(server.subscribers) == 1)
         pushed = 0
-        while server.subscribers[0].push("x" * 100_000):
+        while server.subscribers[0].push("x" * size):
             pushed += 1
-            assert pushed < 1000
-        assert pushed <= Limits().send_queue_bytes_max // 100_000
+            assert pushed <= pushes_max
+        assert pushed > pushes_max * 9 // 10
         await server.assert_idle()
         assert len(server.closed) == 1
         await stream.aclose()
 
     run(test)
+
+
+def test_endless_fragments() -> None:
+    """A message in ever more empty frames is refused with close code 1009."""
+
+    async def test(server: Running) -> None:
+        answer = await throw(server, JUNK["endless empty fragments"], end=False)
+        assert (1009).to_bytes(2, "big") + b"more than 1024 fragments" in answer
+
+    run(test, Limits(linger_ms=50))
 
 
 def test_ping_flood_is_bounded() -> None:
