@@ -1,4 +1,4 @@
-"""The author's side of the beacon: hash chains recomputed from the author's secret, never stored (spec/chain.md (b))."""
+"""The author's side of the beacon: hash chains made from the author's secret, never stored (spec/chain.md (b))."""
 
 from __future__ import annotations
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import trio
+from trio import TaskStatus
 
 from node.chain import Chain
 from node.events import Finalised, Imported
@@ -52,12 +53,6 @@ class TooManyWatchers(PoolError):
     """The node watches as many transactions as it can."""
 
     code = 1016
-
-
-class Started(Protocol):
-    """What `nursery.start` gives a task, to be told that it is ready."""
-
-    def started(self) -> None: ...
 
 
 Watcher = trio.MemorySendChannel[TransactionUpdate]
@@ -115,7 +110,7 @@ class Transactions:
             except (trio.WouldBlock, trio.BrokenResourceError, trio.ClosedResourceError):
                 self.unwatch(transaction_hash, watcher)
 
-    async def run(self, *, task_status: Started = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Follow the chain for ever."""
         events = self.chain.events.listen()
         task_status.started()

@@ -95,7 +95,7 @@ class TypeTable:
             [
                 _option(None if field.name is None else _text(field.name.rstrip("_")))
                 + self.compact_id(field.codec)
-                + _option(None if field.type_name is None else _text(field.type_name))
+                + _option(_text(field.type_name or type_name(field.codec.shape)))
                 + _vector([])
                 for field in fields
             ]
@@ -103,6 +103,23 @@ class TypeTable:
 
     def _variant(self, variant: VariantShape) -> bytes:
         return _text(variant.name) + self._fields(variant.fields) + bytes((variant.index,)) + _texts(variant.docs)
+
+
+def type_name(shape: Shape) -> str:
+    """A type as Rust source would name it; older clients cannot read a field without a name for its type."""
+    if shape.kind == "primitive":
+        return shape.primitive
+    if shape.path:
+        inner = [type_name(codec.shape) for _, codec in shape.params if codec is not None]
+        return shape.path[-1] + (f"<{', '.join(inner)}>" if inner and shape.path == ("Option",) else "")
+    inner = [type_name(codec.shape) for codec in shape.of]
+    if shape.kind == "sequence":
+        return f"Vec<{inner[0]}>"
+    if shape.kind == "compact":
+        return f"Compact<{inner[0]}>"
+    if shape.kind == "array":
+        return f"[{inner[0]}; {shape.length}]"
+    return f"({', '.join(inner)})"
 
 
 def _field_names(shape: Shape) -> tuple[str, ...]:

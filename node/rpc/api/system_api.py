@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from node.chain import Chain
+from node.keys.keystore import AURA, Keystore
 from node.rpc.api.author_api import SUBMITTED_BYTES_MAX, submission_error
 from node.rpc.api.chain_api import hexed
 from node.rpc.api.state_api import StateApi
@@ -13,10 +14,10 @@ from node.rpc.errors import InvalidParams
 from node.rpc.methods import Methods
 from node.rpc.params import account, hex_bytes
 from node.transactions import Transactions
+from runtime.chain_spec import PROPERTIES
 from runtime.errors import DispatchError, DispatchErrorValue, InvalidTransaction, ModuleValue
 from runtime.pallet import Signed
 from runtime.scale import ScaleError
-from runtime.ss58 import SS58_PREFIX
 
 NODE_NAME = "Heddle Node"
 NODE_VERSION = "0.1.0"
@@ -32,18 +33,19 @@ class SystemApi:
         chain: Chain,
         transactions: Transactions,
         state: StateApi,
+        keystore: Keystore,
         chain_name: str,
-        properties: dict[str, Any],
+        chain_type: str,
+        *,
         health: Callable[[], dict[str, Any]],
         identity: Callable[[], tuple[str, list[str]]],
         peers: Callable[[], list[dict[str, Any]]],
-        chain_type: str,
     ) -> None:
         self.chain = chain
         self.transactions = transactions
         self.state = state
+        self.keystore = keystore
         self.chain_name = chain_name
-        self.properties = {"ss58Format": SS58_PREFIX, "tokenDecimals": 12, "tokenSymbol": "HDL"} | properties
         self.health_of = health
         self.identity = identity
         self.peers_of = peers
@@ -89,7 +91,7 @@ class SystemApi:
 
     async def properties_(self) -> dict[str, Any]:
         """Address format and token."""
-        return self.properties
+        return PROPERTIES
 
     async def health(self) -> dict[str, Any]:
         """{peers, isSyncing, shouldHavePeers}."""
@@ -110,12 +112,8 @@ class SystemApi:
     async def roles(self) -> list[str]:
         """Authority if the keystore has an authoring key of the present set."""
         runtime = self.state.at(None)
-        own = set(self.transactions_keys())
-        return ["Authority"] if own.intersection(runtime.aura.authorities_for_child()) else ["Full"]
-
-    def transactions_keys(self) -> list[bytes]:
-        """Authoring keys; set by the service."""
-        return []
+        authorities = runtime.aura.authorities_for_child()
+        return ["Authority"] if any(self.keystore.has(AURA, key) for key in authorities) else ["Full"]
 
     async def sync_state(self) -> dict[str, int]:
         """Heights."""
