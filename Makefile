@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 HEDDLE := .venv/bin/heddle
 
-.PHONY: help setup check test clean
+.PHONY: help setup check test mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,9 @@ check: setup ## ruff and mypy --strict
 
 test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)
 	@$(PYTHON_IN) scripts/run_tests.py $(PARTS)
+
+mutants: setup ## break rules one by one in a copy; each must make a test fail (NAMES="seal proof" for some)
+	@$(PYTHON_IN) scripts/mutants.py $(NAMES)
 
 clean: ## remove environments, builds and caches
 	@rm -rf .venv .venv-clients build dist ./*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -33,7 +33,48 @@ class Mutant:
     guards: tuple[str, ...]
 
 
-MUTANTS: tuple[Mutant, ...] = ()
+MUTANTS: tuple[Mutant, ...] = (
+    Mutant(
+        "origin",
+        "only the sudo key may act as root",
+        "pallets/sudo.py",
+        "if self.key.get() != origin.who:",
+        "if self.key.get() is None:",
+        ("tests/unit/pallets/test_sudo.py",),
+    ),
+    Mutant(
+        "comparison",
+        "a block's slot rises above its parent's",
+        "consensus/aura.py",
+        "sealed.slot <= parent_slot",
+        "sealed.slot < parent_slot",
+        ("tests/unit/consensus/test_aura.py",),
+    ),
+    Mutant(
+        "seal",
+        "a block is sealed by the author of its slot",
+        "consensus/aura.py",
+        "if not verify(slot_author(sealed.slot, authorities), sealed.pre_hash, sealed.signature):",
+        "if not any(verify(key, sealed.pre_hash, sealed.signature) for key in authorities):",
+        ("tests/unit/consensus/test_aura.py",),
+    ),
+    Mutant(
+        "threshold",
+        "finality needs more than two thirds of the votes",
+        "consensus/grandpa/voter_set.py",
+        "self.tolerated = (self.total - 1) // 3",
+        "self.tolerated = self.total // 3",
+        ("tests/unit/consensus/test_voter_set.py",),
+    ),
+    Mutant(
+        "proof",
+        "a proof of absence does not pass for a key that is there",
+        "runtime/proof.py",
+        "        if found is not None:\n            raise ProofRejected",
+        "        if found == b'':\n            raise ProofRejected",
+        ("tests/unit/tree/test_proof.py",),
+    ),
+)
 
 
 class Unfit(Exception):
