@@ -150,8 +150,10 @@ class AuthoritySet:
     def apply_forced(self, best: BlockRef, finalised: BlockRef, is_descendant: IsDescendant) -> NewSet | None:
         """Return the new set if the best chain has just grown deep enough over a forced change.
 
-        The new set votes above the last finalised block; all other changes are dropped. Raises ForcedDependency when
-        a scheduled change at or below the median is still pending on this chain.
+        The new set votes above the last finalised block; all other changes are dropped. Its id is the one that the
+        runtime gave it, which counts the dropped changes of this chain as well: so a node that starts from a later
+        finalised state arrives at the same id. Raises ForcedDependency when a scheduled change at or below the median
+        is still pending on this chain.
         """
         for change in self._forced:
             if change.effective_number > best.number or not is_descendant(change.block, best):
@@ -160,10 +162,11 @@ class AuthoritySet:
                 needed = node.change.effective_number <= (change.median or 0)
                 if needed and is_descendant(node.change.block, change.block):
                     raise ForcedDependency(f"scheduled change at {node.change.block.number} is not final")
+            dropped = sum(1 for other in self.pending() if _below(other, change, is_descendant))
             self._scheduled = []
             self._forced = []
             self._pending = 0
-            new = NewSet(self.set_id + 1, change.authorities, finalised)
+            new = NewSet(self.set_id + 1 + dropped, change.authorities, finalised)
             self._enter(new, max(change.median or 0, finalised.number))
             return new
         return None
@@ -173,6 +176,11 @@ class AuthoritySet:
         del self.handed_over[:-PENDING_MAX]
         self.set_id = new.set_id
         self.authorities = new.authorities
+
+
+def _below(change: PendingChange, forced: PendingChange, is_descendant: IsDescendant) -> bool:
+    """Whether a scheduled change was announced before a forced one on its chain."""
+    return change.median is None and change.block != forced.block and is_descendant(change.block, forced.block)
 
 
 def _related(change: BlockRef, finalised: BlockRef, is_descendant: IsDescendant) -> bool:

@@ -22,6 +22,7 @@ from consensus.grandpa.actions import (
     KeepJustification,
     Peer,
     RequestJustification,
+    Send,
     SetChanged,
 )
 from consensus.grandpa.chain import BlockRef, ChainView, is_descendant
@@ -105,6 +106,8 @@ class Finality:
         actions = self._voter.on_message(peer, message, now_ms)
         if isinstance(message, Neighbour) and message.set_id > self.set_id:
             actions.extend(self._ask_hand_over(peer, now_ms))
+        elif isinstance(message, Neighbour) and message.set_id < self.set_id:
+            actions.append(Send(peer, Neighbour(self.round_number, self.set_id, self.finalised.number)))
         return self._settle(actions, now_ms)
 
     def on_timeout(self, now_ms: int) -> list[Action]:

@@ -50,13 +50,18 @@ class Repair:
         actions: list[Action] = []
         if now_ms >= run.repeat_due_ms:
             run.repeated(now_ms, state.timing)
-            if run.active or state.waiting.votes:
+            if run.active or state.waiting.votes or self._lags():
                 actions.append(state.announce(now_ms))
                 actions.extend(Broadcast(vote) for vote in self.own_votes())
                 actions.extend(WantBlock("", block) for block in state.waiting.missing(state.chain))
         if now_ms >= state.neighbour_due_ms:
             actions.append(state.announce(now_ms))
         return actions
+
+    def _lags(self) -> bool:
+        """Whether there are blocks to finalise: then a round in which nobody is heard has lost messages."""
+        head = self._state.chain.best_containing(self._state.finalised.hash)
+        return head is not None and head.number > self._state.finalised.number
 
     def own_votes(self) -> list[VoteMessage]:
         """Return the own votes, as the file has them, of the rounds that others still take votes of."""

@@ -100,6 +100,7 @@ def test_force_change_to_new_set() -> None:
     """A forced change counts by the best chain's depth, drops what is pending, and begins above the final block."""
     scene = Scene()
     scene.announce(TRUNK[9], "bob")
+    scene.announce(SIDE[1], "bob")
     scene.announce(TRUNK[5], "charlie", delay=6, median=2)
     finalised = ref(TRUNK[1])
     assert scene.set.apply_forced(ref(TRUNK[10]), finalised, scene.below) is None
@@ -108,6 +109,15 @@ def test_force_change_to_new_set() -> None:
     assert new == NewSet(1, keys("charlie"), finalised)
     assert scene.set.pending() == []
     assert scene.set.set_id == 1
+
+
+def test_a_forced_set_counts_the_changes_it_drops() -> None:
+    """The runtime numbered a change that never became final; the forced set's id is the one after it."""
+    scene = Scene()
+    scene.announce(TRUNK[3], "bob")
+    scene.announce(TRUNK[5], "charlie", delay=2, median=2)
+    new = scene.set.apply_forced(ref(TRUNK[9]), ref(TRUNK[1]), scene.below)
+    assert new == NewSet(2, keys("charlie"), ref(TRUNK[1]))
 
 
 def test_a_forced_change_waits_for_scheduled_ones_below_its_median() -> None:
