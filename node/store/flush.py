@@ -74,22 +74,27 @@ def _flush_block(database: Database, states: States, node: BlockNode, pruning: P
     """One journal into S, K and V; what it replaced into u."""
     values = states.journal(node.head)
     previous: list[tuple[bytes, bytes | None]] = []
+    written, puts = batch.written, batch.puts
+    archive = pruning.state_blocks is None
     for key, value in values.items():
-        state_key = keys.STATE + key
-        before = batch.written[key] if key in batch.written else database.get(state_key)
-        batch.written[key] = value
+        before = written[key] if key in written else states.flushed_value(key)
+        written[key] = value
         if value == before:
             continue
         previous.append((key, before))
+        if value is not None and before is not None and not archive:
+            # The usual case, kept short: what exists gets another value, so no delete of it is pending.
+            puts[keys.STATE + key] = value
+            continue
         kh = states.key_hashes[key]
         if value is None:
-            batch.delete(state_key)
+            batch.delete(keys.STATE + key)
             batch.delete(keys.KEY_OF + kh)
         else:
-            batch.put(state_key, value)
+            batch.put(keys.STATE + key, value)
             if before is None:
                 batch.put(keys.KEY_OF + kh, key)
-        if pruning.state_blocks is None:
+        if archive:
             batch.put(keys.value_key(kh, node.number), b"\x00" if value is None else b"\x01" + value)
     batch.put(keys.undo_key(*node.head), encode_undo(Undo(node.root[0], tuple(previous))))
     batch.delete(keys.journal_key(*node.head))

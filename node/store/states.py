@@ -15,7 +15,7 @@ from node.store.block_tree import BlockNode, BlockTree
 from node.store.database import Database
 from node.store.errors import DatabaseDamaged, StateDiscarded
 from node.store.lru import HashCache, WeightedCache
-from node.store.records import Head, Journal, Undo, decode_journal, decode_undo
+from node.store.records import Head, Undo, decode_journal, decode_undo
 from runtime import tree
 
 ROOT_CACHE_BYTES = 48 * 1024 * 1024
@@ -24,7 +24,7 @@ ROOT_BYTES_PER_CHANGE = 1024
 RECORD_CACHE_BYTES = 16 * 1024 * 1024
 """Decoded journals, and as much again of decoded undo records."""
 RECORD_BYTES_PER_PAIR = 256
-HOT_VALUES_MAX = 65_536
+HOT_VALUES_MAX = 131_072
 HOT_VALUE_BYTES_MAX = 512
 KEY_HASHES_MAX = 131_072
 
@@ -54,7 +54,7 @@ class States:
             found = self._flat.get(key)
             if found is not None:
                 return found[1]
-            return self._events(head) if key == keys.EVENTS_KEY else self._flushed(key)
+            return self._events(head) if key == keys.EVENTS_KEY else self.flushed_value(key)
         if key == keys.EVENTS_KEY:
             self.require(head)
             return self._events(head)
@@ -67,7 +67,7 @@ class States:
             if key in values:
                 return values[key]
             node = self._blocks.node(node.parent)
-        return self._flushed(key)
+        return self.flushed_value(key)
 
     def require(self, head: Head) -> None:
         """Raise StateDiscarded unless the block's state can be read."""
@@ -83,7 +83,7 @@ class States:
     def _events(self, head: Head) -> bytes | None:
         return self._database.get(keys.events_key(head.number, head.hash))
 
-    def _flushed(self, key: bytes) -> bytes | None:
+    def flushed_value(self, key: bytes) -> bytes | None:
         """The value in the flushed state, the often used kept at hand."""
         hot = self._hot
         if key in hot:
@@ -104,7 +104,7 @@ class States:
         for values in self._undos_above(head):
             if key in values:
                 return values[key]
-        return self._flushed(key)
+        return self.flushed_value(key)
 
     def _archived(self, number: int, key: bytes) -> bytes | None:
         """The newest value not above the height, by one seek."""
@@ -117,8 +117,9 @@ class States:
         """What an unflushed block changed."""
         values = self._journals.get(head.hash)
         if values is None:
-            values = dict(read_journal(self._database, head).changes)
-            self._journals.put(head.hash, values, weight_of(values))
+            data = read_record(self._database, keys.journal_key(*head), f"the journal of block {head.number}")
+            values = dict(decode_journal(data).changes)
+            self.added(head, values, len(data))
         return values
 
     def _undos_above(self, head: Head) -> Iterator[Values]:
@@ -131,7 +132,7 @@ class States:
         values = self._undos.get(block_hash)
         if values is None:
             values = dict(read_undo(self._database, Head(number, block_hash)).previous)
-            self._undos.put(block_hash, values, weight_of(values))
+            self._undos.put(block_hash, values, sum(map(len, values)) + RECORD_BYTES_PER_PAIR * len(values))
         return values
 
     # --- Enumeration ---
@@ -210,8 +211,9 @@ class States:
         """The best leaf moved: onto its child, whose changes are given, or elsewhere."""
         node = self._blocks.node(tip)
         if added is not None and node.parent == self._tip:
-            number = node.number
-            self._flat.update({key: (number, value) for key, value in added.items()})
+            number, flat = node.number, self._flat
+            for key, value in added.items():
+                flat[key] = (number, value)
         else:
             self._flat = {}
             for each in self._blocks.path(tip):
@@ -219,9 +221,9 @@ class States:
                 self._flat.update({key: (number, value) for key, value in self.journal(each.head).items()})
         self._tip = tip
 
-    def added(self, head: Head, values: Values) -> None:
-        """A block was imported."""
-        self._journals.put(head.hash, values, weight_of(values))
+    def added(self, head: Head, values: Values, encoded_bytes: int) -> None:
+        """A block was imported; its journal takes so many bytes on disk."""
+        self._journals.put(head.hash, values, encoded_bytes + RECORD_BYTES_PER_PAIR * len(values))
 
     def removed(self, nodes: list[BlockNode]) -> None:
         """Forks are gone."""
@@ -250,12 +252,12 @@ class States:
         self._journals.drop(self._blocks.base.hash)
 
 
-def read_journal(database: Database, head: Head) -> Journal:
-    """The journal of an unflushed block, from the database."""
-    data = database.get(keys.journal_key(*head))
+def read_record(database: Database, key: bytes, name: str) -> bytes:
+    """A record that must be there."""
+    data = database.get(key)
     if data is None:
-        raise DatabaseDamaged(f"the journal of block {head.number} 0x{head.hash.hex()} is missing")
-    return decode_journal(data)
+        raise DatabaseDamaged(f"{name} is missing")
+    return data
 
 
 def read_undo(database: Database, head: Head) -> Undo:
@@ -264,11 +266,6 @@ def read_undo(database: Database, head: Head) -> Undo:
     if data is None:
         raise StateDiscarded(head.hash)
     return decode_undo(data)
-
-
-def weight_of(values: Values) -> int:
-    """Bytes of memory that decoded pairs take, roughly."""
-    return sum(RECORD_BYTES_PER_PAIR + len(key) + len(value or b"") for key, value in values.items())
 
 
 def _fill(overlay: Values, values: Values, prefix: bytes) -> None:

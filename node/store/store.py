@@ -219,11 +219,11 @@ class Store:
             _check_header(header, block_hash, parent, new_root)
             head = Head(number, block_hash)
             values = {key: value for key, value in sorted(changes) if key != keys.EVENTS_KEY}
-            journal = Journal(parent, new_root[0], tuple(values.items()), origin)
+            journal = encode_journal(Journal(parent, new_root[0], tuple(values.items()), origin))
             puts = [
                 (keys.header_key(*head), header),
                 (keys.body_key(*head), encode_body(list(body))),
-                (keys.journal_key(*head), encode_journal(journal)),
+                (keys.journal_key(*head), journal),
                 (keys.height_key(block_hash), number.to_bytes(8, "big")),
             ]
             if events is not None:
@@ -235,7 +235,7 @@ class Store:
                 puts += canonical
             self._database.write(puts, deletes, sync=True)
             self._blocks.add(node)
-            self._states.added(head, values)
+            self._states.added(head, values, len(journal))
             if is_new_best:
                 self._best = head
                 self._states.set_tip(block_hash, values)

@@ -124,6 +124,18 @@ def test_cuts_during_the_recovery_itself() -> None:
     assert database.content() == whole.content()
 
 
+def test_marked_finality_survives_before_anything_is_flushed() -> None:
+    """When the first half of finality has returned, a cut cannot take it back, whatever the disk keeps of the rest."""
+    trunk, fork, _ = story()
+    for seed in range(8):
+        database = MemoryDatabase(before())
+        open_store(database).mark_finalised(trunk[120].hash, b"proof")
+        store = open_store(database.crash(Random(seed)))
+        assert store.finalised.number == store.flushed.number == 120
+        assert store.justification(trunk[120].hash) == b"proof"
+        assert not store.knows(fork[0].hash)
+
+
 def test_a_cut_while_creating_leaves_an_empty_database() -> None:
     """Genesis is one write: it is there or it is not."""
     genesis = story()[0][0]

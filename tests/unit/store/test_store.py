@@ -1,5 +1,8 @@
 """What the store promises block by block: reads, refusals, finality, pruning, reverting."""
 
+import sys
+import threading
+
 import pytest
 
 from node.store import keys
@@ -420,3 +423,49 @@ def test_headers_of_a_range() -> None:
     made = [genesis, *grow(store, genesis, 5)]
     assert list(store.headers_between(-3, 99)) == [(Head(m.number, m.hash), m.header) for m in made]
     assert list(store.headers_between(2, 3)) == [(Head(m.number, m.hash), m.header) for m in made[2:4]]
+
+
+def test_memory_of_changes_ends_at_the_flushed_head() -> None:
+    """The best leaf's dictionary holds what is newer than the flushed head and nothing else."""
+    _, store, genesis = start()
+    made = grow(store, genesis, 30)
+    for target in (7, 20, 29):
+        store.finalize(made[target].hash)
+        newer = {key for each in made[target + 1 :] for key in each.changes}
+        assert set(store._states._flat) == newer
+
+
+def test_readers_in_threads_see_one_state() -> None:
+    """While blocks are imported, finalised and flushed, threads that read fixed blocks see just their states."""
+    _, store, genesis = start()
+    made = grow(store, genesis, 10)
+    problems: list[str] = []
+    done = threading.Event()
+
+    def read(target: Made) -> None:
+        reader = store.state_at(target.hash)
+        rounds = 0
+        while not done.is_set() or rounds < 3:
+            rounds += 1
+            if any(reader.get(key) != value for key, value in target.state.items()):
+                problems.append(f"a value of block {target.number}")
+            if list(reader.iterate(b"")) != sorted(target.state.items()):
+                problems.append(f"the listing of block {target.number}")
+
+    threads = [threading.Thread(target=read, args=(made[i],)) for i in (2, 5, 9)]
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(0.00001)
+    try:
+        for thread in threads:
+            thread.start()
+        tip = made[-1]
+        for number in range(11, 60):
+            tip = grow(store, tip, 1)[0]
+            store.finalize(store.ancestor(tip.hash, number - 5))
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join(30)
+        sys.setswitchinterval(before)
+    assert problems == []
+    assert not any(thread.is_alive() for thread in threads)
