@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pallets.agenda import Agenda
 from pallets.aura import Aura
 from pallets.balances import Balances
 from pallets.beacon import Beacon
+from pallets.escrow import Escrow
 from pallets.grandpa import Grandpa
+from pallets.jobs.pallet import Jobs
+from pallets.matching.pallet import Matching
 from pallets.nested import NestedCalls
 from pallets.offences import Offences
+from pallets.processors.pallet import Processors
+from pallets.reputation import Reputation
 from pallets.session import Session
 from pallets.sudo import Sudo
 from pallets.system import LastRuntimeUpgradeInfo, System
@@ -53,11 +59,19 @@ class Heddle(Runtime):
         self.offences = Offences(state, registry, self.system, self.grandpa, self.session)
         self.sudo = Sudo(state, registry, nested)
         self.utility = Utility(state, registry, nested)
-        pallets: list[Pallet] = [
-            *(self.system, self.timestamp, self.aura, self.grandpa, self.balances, self.transaction_payment),
-            *(self.beacon, self.session, self.offences, self.sudo, self.utility),
-        ]
-        super().__init__(state, registry, pallets)
+        self.agenda = Agenda(state, registry, self.system)
+        self.processors = Processors(state, registry, self.system, self.balances, self.agenda)
+        self.escrow = Escrow(state, registry, self.balances)
+        self.reputation = Reputation(state, registry, self.system)
+        self.jobs = Jobs(state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation)
+        self.matching = Matching(
+            *(state, registry, self.system, self.agenda, self.beacon),
+            *(self.processors, self.jobs, self.escrow, self.reputation),
+        )
+        base: list[Pallet] = [self.system, self.timestamp, self.aura, self.grandpa, self.balances]
+        base += [self.transaction_payment, self.beacon, self.session, self.offences, self.sudo, self.utility]
+        work: list[Pallet] = [self.agenda, self.processors, self.jobs, self.matching, self.escrow, self.reputation]
+        super().__init__(state, registry, [*base, *work])
         nested.bind(self)
 
     def attach(self, reader: Reader, number: int) -> int:

@@ -142,7 +142,8 @@ class CallDefinition:
         """Weight in picoseconds of one call with these arguments."""
         if isinstance(self.weight_ps, int):
             return self.weight_ps
-        return int(self.weight_ps(*arguments))
+        weight: int = self.weight_ps(*arguments)
+        return weight
 
 
 class RuntimeCall:
