@@ -110,7 +110,8 @@ def signature_codec() -> Codec:
     sizes = (64, 64, 65)
 
     def encode(value: Any) -> bytes:
-        scheme, signature = value
+        scheme: int = value[0]
+        signature: bytes = value[1]
         if not 0 <= scheme < len(sizes) or len(signature) != sizes[scheme]:
             raise ScaleError(f"signature scheme {scheme} with {len(signature)} bytes")
         return bytes((scheme,)) + signature

@@ -170,8 +170,7 @@ class RuntimeCall:
             and self.arguments == other.arguments
         )
 
-    def __hash__(self) -> int:
-        return NotImplemented
+    __hash__ = None  # type: ignore[assignment]  # arguments may hold calls: never a key
 
     def __repr__(self) -> str:
         return f"{self.definition.pallet}.{self.definition.name}{self.arguments!r}"

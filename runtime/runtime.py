@@ -235,7 +235,7 @@ class Runtime:
         depth = 0
 
         def encode(value: Any) -> bytes:
-            definition = value.definition
+            definition: CallDefinition = value.definition
             return bytes((definition.pallet_index, definition.index)) + definition.encode(value.arguments)
 
         def decode_from(data: bytes, position: int) -> tuple[RuntimeCall, int]:
