@@ -111,6 +111,10 @@ class ChainSpec:
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+DEV_MATCHING = {"windowSlots": 1, "drawDelayBlocks": 0, "fallbackAfterSlots": 2, "advertAgeSlotsMin": 0}
+"""On a small network a processor that has just joined gets work within a few slots."""
+
+
 def development_spec() -> ChainSpec:
     """`--dev`: //Alice authors and holds the sudo key; //Alice to //Ferdie are funded; slots of 1 s."""
     return ChainSpec("Development", "dev", "Development", sections=_sections([dev_validator("Alice")], DEV_SLOT_MS))
@@ -140,6 +144,7 @@ def _sections(validators: Sequence[GenesisValidator], slot_ms: int, endowed: Ite
             ]
         },
         "sudo": {"key": DEV_ACCOUNTS["Alice"]},
+        "matching": dict(DEV_MATCHING),
     }
 
 
