@@ -14,7 +14,7 @@ from typing import cast
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 import sr25519
-from coincurve import PrivateKey
+from coincurve import PrivateKey, PublicKey
 
 from runtime import crypto
 from runtime.hashing import blake2b256
@@ -275,6 +275,7 @@ def ecdsa_cases() -> Iterator[Case]:
     ):
         yield f"r = {name}", False, account, message, value.to_bytes(32, "big") + good[32:]
     yield infinity_case(account)
+    yield from large_x_cases()
     yield "zero account, good signature", False, bytes(32), message, good
     yield "zero account, zero signature", False, bytes(32), message, bytes(65)
     yield "account is the key's x", False, key.public_key.format()[1:], message, good
@@ -315,6 +316,16 @@ def infinity_case(account: bytes) -> Case:
         text for n in range(99) for text in [b"try %d" % n] if int.from_bytes(blake2b256(text), "big") <= N // 2
     )
     return "recovers infinity", False, account, message, BASE_X.to_bytes(32, "big") + blake2b256(message) + b"\0"
+
+
+def large_x_cases() -> Iterator[Case]:
+    """Signatures whose R has x = r + N, recovery id 2 or 3: they recover a key, and are refused all the same."""
+    message = b"heddle"
+    r = next(r for r in range(1, 99) if pow((r + N) ** 3 + 7, (FIELD - 1) // 2, FIELD) == 1)
+    for v in (2, 3):
+        signature = r.to_bytes(32, "big") + (1).to_bytes(32, "big") + bytes((v,))
+        key = PublicKey.from_signature_and_message(signature, blake2b256(message), hasher=None)
+        yield f"recovers a key with v = {v}", False, blake2b256(key.format()), message, signature
 
 
 HEAD = '''"""Edge cases of the signature schemes: scheme, what verify must say, key, message, signature | name.

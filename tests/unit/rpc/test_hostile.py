@@ -85,6 +85,15 @@ async def throw(server: Running, data: bytes, *, end: bool = True) -> bytes:
         return await receive_all(stream)
 
 
+async def receive_until(stream: trio.SocketStream, text: bytes) -> bytes:
+    """What arrives up to and with `text`."""
+    received = b""
+    with trio.fail_after(10):
+        while text not in received:
+            received += await stream.receive_some(4096)
+    return received
+
+
 @pytest.mark.parametrize("name", JUNK)
 def test_junk(name: str) -> None:
     """Bytes that no good client sends end their own connection only."""
@@ -103,11 +112,11 @@ def test_upgrade_with_a_trailing_request_is_served() -> None:
     async def test(server: Running) -> None:
         async with await server.raw() as stream:
             await stream.send_all(UPGRADE + frame(1, ECHO))
-            received = b""
-            with trio.fail_after(10):
-                while b'"result":"x"' not in received:
-                    received += await stream.receive_some(4096)
+            received = await receive_until(stream, b'"id":1,"result":"x"}')
             assert received.startswith(b"HTTP/1.1 101 ")
+            await stream.send_all(frame(1, ECHO.replace(b'"id":1', b'"id":2')))
+            received += await receive_until(stream, b'"id":2,"result":"x"}')
+            assert received.count(b"result") == 2
         await server.assert_idle()
 
     run(test)
@@ -387,10 +396,7 @@ def test_the_guard_of_a_connection() -> None:
             assert await throw(server, b"GET /breaks HTTP/1.1\r\nHost: localhost\r\n\r\n") == b""
             assert "connection failed" in server.record.events()
             await other.send_all(frame(1, ECHO))
-            received = b""
-            with trio.fail_after(10):
-                while b'"result":"x"' not in received:
-                    received += await other.receive_some(4096)
+            await receive_until(other, b'"result":"x"')
         await server.assert_idle()
 
     run(test)
