@@ -220,4 +220,4 @@ class Layers(RuleBasedStateMachine):
 
 
 LayersTest = Layers.TestCase
-LayersTest.settings = settings(max_examples=150, stateful_step_count=40)
+LayersTest.settings = settings(max_examples=80, stateful_step_count=40)
