@@ -2,11 +2,11 @@
 
 import trio
 from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
+from libp2p.stream_muxer.yamux.yamux import HEADER_SIZE, YamuxStream
 
-from node.network.tuning import STREAM_ERRORS
+from node.network.tuning import STREAM_ERRORS, YAMUX_FRAME_BYTES_MAX
 
-CHUNK_BYTES_MAX = 64 << 10
+CHUNK_BYTES_MAX = YAMUX_FRAME_BYTES_MAX - HEADER_SIZE  # one frame, one Noise message
 WINDOW_POLL_FIRST_S = 0.0005
 WINDOW_POLL_MAX_S = 0.02
 DISCARD_LIMIT_S = 5.0

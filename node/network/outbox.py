@@ -11,7 +11,7 @@ import trio
 
 from node.network.port import NOTIFICATION_BYTES_MAX, FrameTooLarge, Kind
 
-BATCH_BYTES_MAX = 64 << 10
+BATCH_BYTES_MAX = 65_507  # one yamux frame that fills one Noise message
 PRIORITIES = 3
 QUEUE_BYTES_MAX: Final = (2 << 20, 4 << 20, 4 << 20)
 _PRIORITY: Final[dict[int, int]] = {
