@@ -93,10 +93,12 @@ class Keystore:
         """Look at the directory again, reading only files that changed; True if the set of usable keys changed."""
         before = set(self._pairs)
         names = sorted(path.name for path in self.path.iterdir() if _FILE_NAME.fullmatch(path.name))
-        for gone in [name for name in self._seen if name not in names]:
+        for gone in [name for name in {**self._seen, **self.problems} if name not in names]:
             self._forget(gone)
         for name in names[:KEYS_MAX]:
             self._load(name)
+        for name in names[KEYS_MAX:]:
+            self.problems[name] = f"one of more than {KEYS_MAX} keys"
         return set(self._pairs) != before
 
     async def run_watch(self, on_change: Callable[[], None], log: Logger, interval_ms: int = WATCH_INTERVAL_MS) -> None:

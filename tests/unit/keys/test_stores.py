@@ -118,6 +118,19 @@ def test_unknown_key_type(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_too_many_key_files(tmp_path: Path) -> None:
+    """Files past the bound are named as problems, until there is room."""
+    store = Keystore(tmp_path)
+    for number in range(257):
+        (tmp_path / f"61757261{number:064x}").write_text("{}")
+    store.reload()
+    last = f"61757261{256:064x}"
+    assert "more than 256" in store.problems[last]
+    (tmp_path / f"61757261{0:064x}").unlink()
+    store.reload()
+    assert "more than 256" not in store.problems[last]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
