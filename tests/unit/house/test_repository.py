@@ -21,9 +21,9 @@ def tracked_files() -> list[Path]:
 
 
 def sources(*parts: str) -> Iterator[Path]:
-    """The Python files under the given top-level folders."""
+    """The Python files under the given top-level folders, without the jobs that misbehave on purpose."""
     for part in parts:
-        yield from sorted((ROOT / part).rglob("*.py"))
+        yield from (path for path in sorted((ROOT / part).rglob("*.py")) if "hostile" not in path.parts)
 
 
 def test_no_path_of_one_machine() -> None:
