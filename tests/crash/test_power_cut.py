@@ -1,12 +1,14 @@
 """A power cut before any write of the store: the next start has every acknowledged block and reaches the same end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from random import Random
 
 import pytest
 
 from node.store.errors import DatabaseDamaged
+from node.store.records import decode_journal, encode_journal
 from node.store.startup import create_store, open_store
 from node.store.store import Store
 from node.store.verify import verify_database
@@ -193,3 +195,13 @@ def test_a_lost_or_changed_record_is_refused(table: bytes) -> None:
         with pytest.raises(DatabaseDamaged, match="heddle chain verify"):
             open_store(MemoryDatabase(broken))
         assert not verify_database(MemoryDatabase(broken)).sound
+
+
+def test_a_journal_that_leads_elsewhere_is_refused() -> None:
+    """A well-formed journal with another value does not reach the root it names: start refuses it."""
+    content = before()
+    key = max(key for key in content if key.startswith(b"j"))
+    journal = decode_journal(content[key])
+    changed = replace(journal, changes=((journal.changes[0][0], b"another"), *journal.changes[1:]))
+    with pytest.raises(DatabaseDamaged, match="leads to another root"):
+        open_store(MemoryDatabase({**content, key: encode_journal(changed)}))
