@@ -17,8 +17,8 @@ URL_BYTES_MAX = 2_048
 DEFAULT_PORTS = {"http": 80, "https": 443}
 # Set by the transport alone: a script that chose them could reach another host or desynchronise a proxy.
 HEADERS_REFUSED = frozenset(
-    ("connection", "content-length", "host", "keep-alive", "proxy-authorization", "te", "trailer")
-    + ("transfer-encoding", "upgrade"),
+    {"connection", "content-length", "host", "keep-alive", "proxy-authorization"}
+    | {"te", "trailer", "transfer-encoding", "upgrade"},
 )
 _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 

@@ -1,0 +1,3 @@
+export function main(heddle) {
+  for (;;) heddle.output("all work and no play ".repeat(1000));
+}

@@ -1,0 +1,7 @@
+export async function main(heddle) {
+  try {
+    return (await heddle.fetch(heddle.env.URL)).text();
+  } catch {
+    return "a refusal is not to be caught";
+  }
+}

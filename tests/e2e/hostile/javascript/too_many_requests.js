@@ -1,0 +1,3 @@
+export async function main(heddle) {
+  for (;;) await heddle.fetch(heddle.env.URL);
+}

@@ -1,0 +1,3 @@
+def main(heddle):
+    while True:
+        pass

@@ -1,0 +1,4 @@
+def main(heddle):
+    kept = []
+    while True:
+        kept.append(bytearray(1 << 20))

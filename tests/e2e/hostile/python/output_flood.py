@@ -1,0 +1,3 @@
+def main(heddle):
+    while True:
+        print("all work and no play " * 1000)

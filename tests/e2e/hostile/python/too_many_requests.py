@@ -1,0 +1,3 @@
+def main(heddle):
+    while True:
+        heddle.fetch(heddle.env["URL"])
