@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
@@ -201,79 +200,3 @@ class VotesGate:
             for record in kept
             if record.kind is not RecordKind.AUTHORED
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A voter's reply to "what did you see of my key?", already checked for its signature and nonce."""
-
-    voter: bytes
-    set_id: int
-    round: int
-    """The voter's current round."""
-    votes: tuple[Record, ...]
-    """The votes of the asking key that it holds, of rounds >= round - 1."""
-
-
-Weigh = Callable[[Iterable[bytes]], int]
-
-
-class Listen:
-    """LISTEN at boot: no vote is cast until enough voters said what they saw of the own key.
-
-    `needed` = threshold - own weight; `tolerated` = W - threshold. One liar cannot raise the round: the round taken
-    is the highest that more weight than `tolerated` reports at least.
-    """
-
-    def __init__(self, set_id: int, own_key: bytes, needed: int, tolerated: int, weigh: Weigh) -> None:
-        self.set_id = set_id
-        self.own_key = own_key
-        self._needed = needed
-        self._tolerated = tolerated
-        self._weigh = weigh
-        self._answers: dict[bytes, Answer] = {}
-
-    @property
-    def done(self) -> bool:
-        """Whether votes may be cast."""
-        return self._weigh(self._answers) >= self._needed
-
-    @property
-    def waiting_for(self) -> int:
-        """The weight that has still to answer."""
-        return max(0, self._needed - self._weigh(self._answers))
-
-    def answered(self) -> Sequence[bytes]:
-        """Return the voters that answered."""
-        return tuple(self._answers)
-
-    def on_answer(self, answer: Answer, gate: VotesGate) -> list[Record]:
-        """Take an answer; return the votes learned from it, which must be written before any vote is cast."""
-        if answer.set_id != self.set_id or answer.voter == self.own_key:
-            return []
-        self._answers[answer.voter] = answer
-        learned: list[Record] = []
-        for vote in answer.votes:
-            if vote.key != self.own_key or vote.set_id != self.set_id or vote.kind is RecordKind.AUTHORED:
-                continue
-            judged = gate.foreign(vote)
-            if judged is vote:
-                record = Record(
-                    vote.kind, vote.set_id, vote.round, vote.number, vote.target, vote.key, vote.signature, True
-                )
-                gate.note(record)
-                learned.append(record)
-        if self.done:
-            round_number = self.agreed_round()
-            if round_number is not None:
-                gate.raise_high(self.set_id, max(0, round_number - 1))
-        return learned
-
-    def agreed_round(self) -> int | None:
-        """Return the highest round that weight > W - threshold reports at least, or None."""
-        supporters: list[bytes] = []
-        for answer in sorted(self._answers.values(), key=lambda answer: -answer.round):
-            supporters.append(answer.voter)
-            if self._weigh(supporters) > self._tolerated:
-                return answer.round
-        return None

@@ -7,6 +7,8 @@ block's justification, because commits of later sets mean nothing to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from consensus.authority_set import (
     AuthoritySet,
     ForcedDependency,
@@ -60,14 +62,13 @@ class Finality:
         chain: ChainView,
         gate: VotesGate,
         stored: StoredRound | None = None,
-        *,
-        listening: bool = False,
+        must_listen: Callable[[int, VoterSet], bool] | None = None,
     ) -> None:
         self.authorities = authorities
         self._config = config
         self._chain = chain
         self._gate = gate
-        self._listening = listening
+        self._must_listen = must_listen
         self._asked_until_ms = 0
         self._settled = finalised
         self._voter = self._make_voter(finalised, stored)
@@ -98,7 +99,6 @@ class Finality:
 
     def stop_listening(self, now_ms: int) -> list[Action]:
         """Begin to cast votes."""
-        self._listening = False
         return self._settle(self._voter.stop_listening(now_ms), now_ms)
 
     def on_message(self, peer: Peer, message: Gossip, now_ms: int) -> list[Action]:
@@ -179,6 +179,7 @@ class Finality:
 
     def _make_voter(self, finalised: BlockRef, stored: StoredRound | None) -> Voter:
         voters = VoterSet(self.authorities.authorities)
+        listening = self._must_listen is not None and self._must_listen(self.set_id, voters)
         return Voter(
             self._config,
             self.set_id,
@@ -188,7 +189,7 @@ class Finality:
             self,
             self._gate,
             stored,
-            listening=self._listening,
+            listening=listening,
         )
 
     def _take_changes(self, block: BlockRef, now_ms: int) -> list[Action]:

@@ -14,13 +14,14 @@ ROUNDS_AROUND = 1
 CATCH_UP_BEHIND = 2
 """A peer more than two rounds ahead is asked for its last completed round."""
 
-PENALTY_BAD_SIGNATURE = -100
-PENALTY_BAD_COMMIT = -100
-PENALTY_BAD_CATCH_UP = -200
-PENALTY_FUTURE = -10
-PENALTY_STRANGER = -50
-PENALTY_WRONG_NUMBER = -50
-PENALTY_BACKWARDS = -10
+PENALTY_BAD_SIGNATURE = -(1 << 24)
+PENALTY_BAD_COMMIT = -(1 << 28)
+PENALTY_BAD_CATCH_UP = -(1 << 26)
+PENALTY_STRANGER = -(1 << 20)
+PENALTY_WRONG_NUMBER = -(1 << 16)
+"""Mild: an honest peer may pass on a vote whose block it lacks."""
+PENALTY_FUTURE = -(1 << 8)
+PENALTY_BACKWARDS = -(1 << 8)
 
 
 class Standing(Enum):

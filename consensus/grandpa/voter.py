@@ -51,7 +51,7 @@ class Voter:
         *,
         listening: bool = False,
     ) -> None:
-        key = config.key
+        key = next((key for key in config.keys if key.public in voters), None)
         own = None if key is None else voters.index(key.public)
         stored = stored if stored is not None and stored.votes.set_id == set_id else None
         self._gate = gate

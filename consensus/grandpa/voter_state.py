@@ -49,13 +49,13 @@ class SetLimits(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VoterConfig:
-    """What a voter is given: its key (None for an observer), the slot length, and the functions that are not its own.
+    """What a voter is given: its keys (none for an observer), the slot length, and the functions that are not its own.
 
-    `random_below(n)` returns an integer in [0, n).
+    Of the keys the first that is in the set votes. `random_below(n)` returns an integer in [0, n).
     """
 
     slot_ms: int
-    key: OwnKey | None
+    keys: tuple[OwnKey, ...]
     verify: Verify
     random_below: Callable[[int], int]
 

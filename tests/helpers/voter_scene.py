@@ -49,8 +49,8 @@ class VoterScene:
         if finalised != GENESIS_REF:
             self.tree.finalise(finalised)
         self.gate = gate or VotesGate()
-        config = VoterConfig(SLOT_MS, own_key(name), verify, _never_wait)
-        self.finality = Finality(config, self.set, finalised, self.tree, self.gate, stored, listening=listening)
+        config = VoterConfig(SLOT_MS, (own_key(name),), verify, _never_wait)
+        self.finality = Finality(config, self.set, finalised, self.tree, self.gate, stored, lambda *_: listening)
         self.now_ms = now_ms
         self.log: list[Action] = []
         self.keep(self.finality.start(now_ms))

@@ -32,7 +32,8 @@ from consensus.grandpa.messages import (
 )
 from consensus.grandpa.voter_set import VoterSet
 from consensus.grandpa.voter_state import VoterConfig
-from consensus.votes_gate import Answer, Listen, VotesGate, scan
+from consensus.listening import Answer, BootListening
+from consensus.votes_gate import VotesGate, scan
 from runtime.types import Hash, Header
 from tests.helpers.block_tree import GENESIS, GENESIS_REF, BlockTree, child, ref
 from tests.helpers.keyed_hash import own_key, public_of, verify
@@ -90,7 +91,7 @@ class Node:
         self.up = False
         self.epoch = 0
         self.finality: Finality | None = None
-        self.listen: Listen | None = None
+        self.listening = BootListening([])
         self.gate = VotesGate()
         self.timer_ms: int | None = None
         self.reports: list[act.ReportEquivocation] = []
@@ -109,13 +110,9 @@ class Node:
         authorities = AuthoritySet(self.disk.set_id, self.disk.authorities)
         for change in self._open_changes():
             authorities.announce(change, self._is_descendant)
-        voters = VoterSet(self.disk.authorities)
         key = own_key(self.name)
-        position = voters.index(key.public)
-        own = 0 if position is None else voters.weights[position]
-        listen = Listen(self.disk.set_id, key.public, voters.threshold - own, voters.tolerated, voters.weight_of)
-        self.listen = None if position is None or listen.done else listen
-        config = VoterConfig(net.slot_ms, key, verify, self.chance.randrange)
+        self.listening = BootListening([key.public])
+        config = VoterConfig(net.slot_ms, (key,), verify, self.chance.randrange)
         self.finality = Finality(
             config,
             authorities,
@@ -123,7 +120,7 @@ class Node:
             self.tree,
             self.gate,
             stored,
-            listening=self.listen is not None,
+            self.listening.must_listen,
         )
         self.perform(self.finality.start(net.now_ms))
         self._ask_what_was_seen(self.epoch)
@@ -132,7 +129,6 @@ class Node:
         """Lose everything but the disk and the imported blocks."""
         self.up = False
         self.finality = None
-        self.listen = None
         self.timer_ms = None
 
     def _is_descendant(self, ancestor: BlockRef, block: BlockRef) -> bool:
@@ -145,10 +141,10 @@ class Node:
 
     def _ask_what_was_seen(self, epoch: int) -> None:
         """LISTEN: ask everyone, again and again, until enough have answered."""
-        if self.listen is None or not self.up or epoch != self.epoch:
+        if not self.up or epoch != self.epoch:
             return
         for peer in self.net.nodes:
-            if peer is not self:
+            if peer is not self and self.listening.current is not None:
                 self.net.call(self, peer, partial(peer.seen_of, public_of(self.name)), self._on_answer)
         self.net.after(LISTEN_EVERY_MS, lambda: self._ask_what_was_seen(epoch))
 
@@ -160,12 +156,11 @@ class Node:
         return Answer(public_of(self.name), self.finality.set_id, self.finality.round_number, records)
 
     def _on_answer(self, answer: Answer | None) -> None:
-        if answer is None or self.listen is None or self.finality is None:
+        if answer is None or self.finality is None:
             return
-        for record in self.listen.on_answer(answer, self.gate):
-            self.disk.votes += record.encode()
-        if self.listen.done or self.finality.set_id != self.listen.set_id:
-            self.listen = None
+        learned, done = self.listening.on_answer(answer, self.gate)
+        self.disk.votes += b"".join(record.encode() for record in learned)
+        if done:
             self.perform(self.finality.stop_listening(self.net.now_ms))
 
     def author(self, slot: int) -> None:

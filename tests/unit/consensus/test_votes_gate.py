@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from consensus.grandpa.voter_set import VoterSet
+from consensus.listening import Answer, BootListening, Listen
 from consensus.votes_gate import (
     LEARNED,
     RECORD_BYTES,
-    Answer,
     DamagedRecord,
-    Listen,
     Record,
     RecordKind,
     Refusal,
@@ -153,8 +153,7 @@ def test_rewriting_keeps_what_still_matters() -> None:
 
 def listen(voters: int = 4) -> Listen:
     """LISTEN of alice in a set of equals."""
-    made = voter_set(voters)
-    return Listen(1, ALICE, made.threshold - 1, made.tolerated, made.weight_of)
+    return Listen(1, ALICE, voter_set(voters))
 
 
 def answer(name: str, round_number: int, *votes: Record) -> Answer:
@@ -203,9 +202,20 @@ def test_the_agreed_round_is_backed_by_an_honest_voter(rounds: list[int]) -> Non
     """Whatever the tolerated number of voters reports, some honest voter is at least there."""
     voters = voter_set(len(rounds) + 1)
     gate = VotesGate()
-    state = Listen(1, ALICE, voters.threshold - 1, voters.tolerated, voters.weight_of)
+    state = Listen(1, ALICE, voters)
     for name, round_number in zip(NAMES[1:], rounds, strict=False):
         state.on_answer(answer(name, round_number), gate)
     agreed = state.agreed_round()
     assert agreed is not None
     assert sum(1 for round_number in rounds if round_number >= agreed) > voters.tolerated
+
+
+def test_one_answered_question_is_enough_for_this_process() -> None:
+    """A set without our key or with ours alone needs no answers and proves nothing; the first answered one does."""
+    gate, boot = VotesGate(), BootListening([ALICE])
+    assert not boot.must_listen(1, VoterSet([(public_of("bob"), 1)]))
+    assert not boot.must_listen(1, voter_set(1))
+    assert boot.must_listen(1, voter_set(4))
+    assert boot.on_answer(answer("bob", 5), gate) == ([], False)
+    assert boot.on_answer(answer("charlie", 5), gate) == ([], True)
+    assert not boot.must_listen(2, voter_set(7))
