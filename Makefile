@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 HEDDLE := .venv/bin/heddle
 
-.PHONY: help setup check test mutants clean
+.PHONY: help setup check test bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,10 @@ check: setup ## ruff and mypy --strict
 
 test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)
 	@$(PYTHON_IN) scripts/run_tests.py $(PARTS)
+
+bench: setup ## import and state tree, as ratios to raw hashing and verification in the same run
+	@$(HEDDLE) benchmark import
+	@$(PYTHON_IN) -m benchmarks.state_tree
 
 mutants: setup ## break rules one by one in a copy; each must make a test fail (NAMES="seal proof" for some)
 	@$(PYTHON_IN) scripts/mutants.py $(NAMES)
