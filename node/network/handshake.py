@@ -36,7 +36,7 @@ def encode_handshake(genesis_hash: bytes, status: ChainStatus, listen_port: int)
         status.finalized_number,
         listen_port,
     )
-    return msgpack.packb(fields, use_bin_type=True)  # type: ignore[no-any-return]
+    return bytes(msgpack.packb(fields, use_bin_type=True))
 
 
 def decode_handshake(data: bytes) -> Handshake:

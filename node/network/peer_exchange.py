@@ -14,7 +14,7 @@ HOST_CHARACTERS_MAX = 45
 def encode_peers(addresses: list[PeerAddress]) -> bytes:
     """An answer that tells of at most PEERS_MAX peers."""
     rows = [[address.peer, address.host, address.port] for address in addresses[:PEERS_MAX]]
-    return msgpack.packb(rows, use_bin_type=True)  # type: ignore[no-any-return]
+    return bytes(msgpack.packb(rows, use_bin_type=True))
 
 
 def decode_peers(data: bytes, teller_host: str) -> list[PeerAddress]:

@@ -161,7 +161,7 @@ class RequestServer:
             return Status.REFUSED, str(refusal).encode()[:REASON_BYTES_MAX]
         except trio.TooSlowError:
             return Status.BUSY, b""
-        except Exception:
+        except Exception:  # supervised: a handler's mistake must not end the peer's stream, and is ours to see
             log.exception("a request handler failed", protocol=protocol)
             return Status.FAILED, b""
         if len(body) > RESPONSE_BYTES_MAX:

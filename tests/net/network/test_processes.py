@@ -38,8 +38,8 @@ def test_processes_find_each_other_and_talk() -> None:
                     assert node.network.notify(peer, Kind.ANNOUNCE, bytes(1 << 20))
                     assert node.network.notify(peer, Kind.VOTE, bytes(100))
                 for process in (first, second):
-                    await until(lambda p=process: p.said(kind=2, size=1 << 20) == 1, "announce")  # type: ignore[misc]
-                    await until(lambda p=process: p.said(kind=1, size=100) == 1, "vote")  # type: ignore[misc]
+                    await until(lambda: process.said(kind=2, size=1 << 20) == 1, "announce")  # noqa: B023 - awaited in this turn of the loop
+                    await until(lambda: process.said(kind=1, size=100) == 1, "vote")  # noqa: B023 - awaited in this turn of the loop
                 nursery.cancel_scope.cancel()
 
     trio.run(main)
@@ -102,7 +102,7 @@ def test_an_own_pause_is_no_silence_of_the_peers() -> None:
                 for _ in range(5):
                     process.process.send_signal(signal.SIGSTOP)
                     resume_at_s = trio.current_time() + 1.5
-                    await until(lambda t=resume_at_s: trio.current_time() > t, "past the limit")  # type: ignore[misc]
+                    await until(lambda: trio.current_time() > resume_at_s, "past the limit")  # noqa: B023 - awaited in this turn of the loop
                     process.process.send_signal(signal.SIGCONT)
                     for _ in range(50):
                         assert await node.network.request(peer, "echo", b"awake") == b"awake"

@@ -1,5 +1,7 @@
 """The bounded tables of the network: outbox, bans, reputation, address book, token bucket."""
 
+from typing import Any
+
 import pytest
 import trio
 import trio.testing
@@ -194,7 +196,7 @@ def test_a_token_bucket_slows_down_to_its_rate() -> None:
         ({"ping_interval_s": 20.0}, "ping_interval_s"),
     ],
 )
-def test_bad_settings_are_refused_by_name(settings: dict[str, object], field: str) -> None:
+def test_bad_settings_are_refused_by_name(settings: dict[str, Any], field: str) -> None:
     """A setting out of its range is a ValueError that names it."""
     with pytest.raises(ValueError, match=field):
-        NetworkConfig(**{"node_key_seed": bytes(32), "genesis_hash": bytes(32), **settings})  # type: ignore[arg-type]
+        NetworkConfig(**{"node_key_seed": bytes(32), "genesis_hash": bytes(32), **settings})
