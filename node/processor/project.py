@@ -13,6 +13,7 @@ from node.processor.runtimes.spec import RUNTIME_NAMES, Capabilities, Limits
 FILE_NAME = "heddle.toml"
 SLOTS_MAX = 64
 DECIMALS = 12
+HDL = 1_000_000_000_000
 DURATION_MS_MAX = 24 * 3600 * 1000
 PACKAGE_PREFIX = "pypi:"
 
@@ -123,7 +124,7 @@ def _amount(value: object) -> int:
     whole, _, part = value.partition(".") if isinstance(value, str) else ("", "", "")
     if not (whole + part).isascii() or not whole.isdecimal() or (part and not part.isdecimal()) or len(part) > DECIMALS:
         raise ProjectInvalid(f'reward is {value!r}, it must be a text such as "0.5", with at most {DECIMALS} decimals')
-    return int(whole) * 10**DECIMALS + int(part.ljust(DECIMALS, "0"))
+    return int(whole) * HDL + int(part.ljust(DECIMALS, "0"))
 
 
 def _inside(folder: Path, name: str, field: str) -> Path:

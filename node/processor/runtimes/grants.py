@@ -31,8 +31,8 @@ def destination(url: str) -> tuple[str, str, int]:
     """(scheme, host in lower case, port) of an absolute http(s) URL without user information; RequestInvalid else."""
     if len(url.encode()) > URL_BYTES_MAX:
         raise RequestInvalid(f"url is longer than {URL_BYTES_MAX} bytes")
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
-        raise RequestInvalid("url has a space or control character")
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F or character == "\\" for character in url):
+        raise RequestInvalid("url has a space, a backslash or a control character")
     try:
         parts = urlsplit(url)
         port = parts.port

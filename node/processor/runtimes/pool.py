@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,13 +90,13 @@ class _Worker:
         self._buffer = bytearray()
 
     @classmethod
-    async def start(cls, cache_dir: Path) -> _Worker:
+    async def start(cls, cache_dir: Path, extra: Mapping[str, str]) -> _Worker:
         """A new process, once it says that it is ready."""
         process = await trio.lowlevel.open_process(
             [sys.executable, "-m", "node.processor.runtimes.worker", str(cache_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_worker_environment(),
+            env=_worker_environment(extra),
             cwd=REPOSITORY,
         )
         worker = cls(process)
@@ -154,21 +154,30 @@ class _Worker:
                     await trio.aclose_forcefully(stream)
 
 
-def _worker_environment() -> dict[str, str]:
+def _worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
     """What a worker may know of the node's environment: where its own code is, and nothing else."""
-    kept = ("PATH", "VIRTUAL_ENV", "PYTHONHASHSEED", "PYTHONPATH", PYTHON_PATH_VARIABLE)
-    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    kept = ("PATH", "VIRTUAL_ENV", "PYTHONPATH", PYTHON_PATH_VARIABLE)
+    environment = {**{name: os.environ[name] for name in kept if name in os.environ}, **extra}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(REPOSITORY), environment.get("PYTHONPATH")]))
     return environment
 
 
 class RuntimePool:
-    """Up to `workers` runs at once, each in a process of its own. `cache_dir` holds the built interpreters."""
+    """Up to `workers` runs at once, each in a process of its own.
 
-    def __init__(self, workers: int = 2, cache_dir: Path | None = None) -> None:
+    `cache_dir` holds the built interpreters; `environment` is added to what a worker process gets.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        cache_dir: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         if not 1 <= workers <= WORKERS_MAX:
             raise ValueError(f"workers is {workers}, allowed is 1..{WORKERS_MAX}")
         self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
+        self._environment = dict(environment or {})
         self._slots = trio.CapacityLimiter(workers)
         self._idle: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}
@@ -250,7 +259,7 @@ class RuntimePool:
             if worker.process.poll() is None:
                 return worker
             await worker.kill()
-        return await _Worker.start(self.cache_dir)
+        return await _Worker.start(self.cache_dir, self._environment)
 
 
 async def _converse(worker: _Worker, spec: RunSpec, callbacks: Callbacks) -> Outcome:

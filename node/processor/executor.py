@@ -1,0 +1,140 @@
+"""Executor: from a job's specification to a finished outcome, on this machine.
+
+Fetches script and input, runs them in the runtime pool, stores the output, and says what the chain is to be told. It
+knows nothing of extrinsics; the same inputs give the same result digest on every processor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from node.blobs import BlobError, Blobs
+from node.log import logger
+from node.processor.runtimes import outcome as runs
+from node.processor.runtimes.pool import Fetch, RuntimePool, WorkerCrashed
+from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid
+from pallets.jobs import failure as classes
+from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
+from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Succeeded
+from pallets.jobs.types import Blob, BlobInput, InlineInput, JobSpec, RuntimeKind
+from runtime.hashing import blake2b256, personal
+
+log = logger("processor")
+
+RUNTIMES = {RuntimeKind.WASM: "wasm", RuntimeKind.JAVASCRIPT: "javascript", RuntimeKind.PYTHON: "python"}
+_seed = personal(b"heddle/seed")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One execution to be run. `due_ms` is its nominal start: the time that the script sees first."""
+
+    job_hash: bytes
+    spec: JobSpec
+    execution: int
+    slot: int
+    attempt: int
+    due_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What came of it: for the chain, and the output itself for its destinations (None if it failed)."""
+
+    outcome: Outcome
+    output: bytes | None
+
+
+class Executor:
+    """Runs work in a pool of sandboxed processes. `fetch` is the way out through the egress guard."""
+
+    def __init__(self, blobs: Blobs, pool: RuntimePool, fetch: Fetch | None, workers: int) -> None:
+        self.blobs = blobs
+        self.pool = pool
+        self.fetch = fetch
+        self.workers = workers
+
+    def supports(self, kind: RuntimeKind) -> bool:
+        """Whether this machine has the runtime."""
+        return RUNTIMES.get(kind) in self.pool.runtime_ids()
+
+    async def prefetch(self, spec: JobSpec) -> bool:
+        """Get script and input before promising anything; False if they cannot be had."""
+        try:
+            await self._script_and_input(spec)
+        except BlobError as error:
+            log.info("input unavailable", reason=str(error))
+            return False
+        return True
+
+    async def _script_and_input(self, spec: JobSpec) -> tuple[bytes, bytes]:
+        script = await self.blobs.fetch(spec.script.cid)
+        if isinstance(spec.input, BlobInput):
+            return script, await self.blobs.fetch(spec.input.blob.cid)
+        return script, spec.input.data if isinstance(spec.input, InlineInput) else b""
+
+    async def run(self, work: Work) -> Finished:
+        """Run to the end. A crash of the worker is retried by the chain's rules, as a lost wall limit."""
+        try:
+            script, data = await self._script_and_input(work.spec)
+            result = await self.pool.run(self.run_spec(work, script, data), self.fetch)
+        except BlobError as error:
+            return _failed(classes.InputUnavailable(), str(error), 0)
+        except SpecInvalid as error:
+            return _failed(classes.ScriptInvalid(), str(error), 0)
+        except WorkerCrashed as error:
+            log.warning("worker crashed", reason=str(error))
+            return _failed(classes.OutOfResources(classes.Resource.WALL), f"worker crashed: {error}", 0)
+        if result.failure is not None:
+            return _failed(chain_failure(result.failure), result.message, result.fuel_used)
+        digest = runs.result_digest(blake2b256(script), blake2b256(data), work.execution, result)
+        cid = self.blobs.store.put(result.output)
+        inline = len(result.output) <= INLINE_BYTES_MAX
+        output = InlineOutput(result.output) if inline else BlobOutput(Blob(cid, len(result.output)))
+        return Finished(Succeeded(digest, output, result.fuel_used, ()), result.output)
+
+    @staticmethod
+    def run_spec(work: Work, script: bytes, data: bytes) -> RunSpec:
+        """What the sandbox is given. Seed and clock are the same for every slot, so that replicas agree."""
+        spec, resources = work.spec, work.spec.resources
+        limits = Limits(
+            fuel=resources.fuel,
+            memory_bytes=resources.memory_bytes,
+            storage_bytes=resources.storage_bytes,
+            network_requests=resources.network_requests,
+            output_bytes=resources.output_bytes,
+            wall_ms=spec.schedule.duration_ms,
+        )
+        granted = spec.capabilities
+        return RunSpec(
+            RUNTIMES[spec.runtime],
+            script,
+            spec.entrypoint,
+            data,
+            JobContext(work.job_hash.hex(), work.execution, work.slot, work.attempt),
+            limits,
+            Capabilities(granted.fetch_hosts, granted.storage, granted.sign),
+            seed=_seed(work.job_hash + work.execution.to_bytes(4, "little")),
+            now_ms=work.due_ms,
+        )
+
+
+def _failed(failure: classes.Failure, message: str, fuel: int) -> Finished:
+    clipped = message.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
+    return Finished(Failed(failure, clipped, fuel), None)
+
+
+def chain_failure(failure: runs.Failure) -> classes.Failure:
+    """A run's failure as the chain's class of the same name."""
+    if isinstance(failure, runs.AppError):
+        return classes.AppError(failure.code)
+    if isinstance(failure, runs.OutOfResources):
+        return classes.OutOfResources(classes.Resource[failure.resource.name])
+    if isinstance(failure, runs.CapabilityDenied):
+        return classes.CapabilityDenied(failure.name)
+    plain = {
+        runs.ScriptInvalid: classes.ScriptInvalid,
+        runs.InputUnavailable: classes.InputUnavailable,
+        runs.RuntimeUnsupported: classes.RuntimeUnsupported,
+    }
+    return plain[type(failure)]()

@@ -1,0 +1,101 @@
+"""Matcher: proposes processors for open jobs, off chain, for a share of the reward (spec/job-layer.md §4).
+
+It judges with the chain's own rules on the best state and proposes the best eligible processors. Of several matchers
+each waits for its rank (by hash of job and account), so that one transaction usually does; the chain checks everything
+again and falls back to its own search if nobody proposes.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from node.chain import Chain
+from node.events import Imported
+from node.log import logger
+from node.processor.submitter import Submitter
+from node.store.errors import StoreError
+from pallets.jobs.queries import open_jobs
+from pallets.jobs.records import SlotState
+from pallets.matching.eligibility import Candidate
+from pallets.matching.types import Placement
+from runtime.hashing import blake2b256
+from runtime.heddle import Heddle
+
+log = logger("matcher")
+
+JOBS_PER_BLOCK_MAX = 32
+CANDIDATES_MAX = 1024
+RANK_SLOTS = 2
+RANKS_MAX = 5
+
+
+class Matcher:
+    """Proposes with the processor's account."""
+
+    def __init__(self, chain: Chain, submitter: Submitter) -> None:
+        self.chain = chain
+        self.submitter = submitter
+        self._runtime = chain.new_runtime()
+
+    async def run(self) -> None:
+        """Propose for ever."""
+        while True:
+            with self.chain.events.listen() as events:
+                async for event in events:
+                    if isinstance(event, Imported) and event.is_best:
+                        self.step()
+                        await trio.lowlevel.checkpoint()
+
+    def step(self) -> None:
+        """Look at the open jobs of the best block once."""
+        try:
+            runtime = self.chain.at(self.chain.best.hash, self._runtime)
+        except StoreError:
+            return
+        if not runtime.processors.records.contains(self.submitter.account):
+            return
+        for id in sorted(open_jobs(runtime.jobs, JOBS_PER_BLOCK_MAX)):
+            self._propose(runtime, id)
+
+    def _propose(self, runtime: Heddle, id: int) -> None:
+        job = runtime.jobs.job(id)
+        clock = runtime.agenda.now()
+        vacant = [
+            (number, slot)
+            for number, slot in runtime.jobs.slots_of(id)
+            if slot.state is SlotState.VACANT and not self._window_open(runtime, id, number, slot.generation)
+        ]
+        rank = blake2b256(job.id_hash + self.submitter.account)[0] % RANKS_MAX
+        ready = [(number, slot) for number, slot in vacant if clock >= slot.vacant_at + rank * RANK_SLOTS]
+        placements = self._place(runtime, id, [number for number, _ in ready])
+        if not placements:
+            return
+        generations = tuple(slot.generation for _, slot in ready)
+        key = ("propose", job.id_hash, tuple(p.slot for p in placements), generations)
+        if self.submitter.want(key, "Matching", "propose", id, tuple(placements)):
+            log.debug("proposed", job=id, slots=len(placements))
+
+    @staticmethod
+    def _window_open(runtime: Heddle, id: int, number: int, generation: int) -> bool:
+        window = runtime.matching.windows.find((id, number))
+        return window is not None and window.generation == generation
+
+    def _place(self, runtime: Heddle, id: int, numbers: list[int]) -> list[Placement]:
+        """The best candidate for each slot, each manager once."""
+        matching, kind = runtime.matching, runtime.jobs.job(id).runtime
+        count = min(runtime.processors.advertised(kind), CANDIDATES_MAX)
+        listed = [runtime.processors.advert_at.get((kind, place)) for place in range(count)]
+        taken: dict[bytes, None] = {}
+        placements = []
+        for number in numbers:
+            seat = matching.eligibility.seat(id, number)
+            judged = [
+                matching.eligibility.judge(matching.parameters.get(), seat, who, 0, self.submitter.account)
+                for who in listed
+            ]
+            fit = [one for one in judged if isinstance(one, Candidate) and one.match.manager not in taken]
+            if fit:
+                best = min(fit, key=lambda one: (-one.score, one.ticket, one.match.processor))
+                taken[best.match.manager] = None
+                placements.append(Placement(number, best.match.processor, 0))
+        return placements
