@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from runtime import ss58, tree
-from runtime.dev_accounts import DEV_ACCOUNTS, GenesisValidator, dev_validator
+from runtime.dev_accounts import DEV_ACCOUNTS, DEV_PROCESSORS, GenesisValidator, dev_validator
 from runtime.extrinsics_root import extrinsics_root
 from runtime.hashing import twox128
 from runtime.heddle import build_genesis, slot_ms_of
@@ -133,7 +133,7 @@ def local_spec(
 
 
 def _sections(validators: Sequence[GenesisValidator], slot_ms: int, endowed: Iterable[bytes] = ()) -> Sections:
-    accounts = dict.fromkeys([*DEV_ACCOUNTS.values(), *(validator.account for validator in validators), *endowed])
+    accounts = dict.fromkeys([*DEV_ACCOUNTS.values(), *DEV_PROCESSORS.values(), *(validator.account for validator in validators), *endowed])
     return {
         "system": {"slotMs": slot_ms},
         "balances": {"balances": [[account, DEV_ENDOWMENT] for account in accounts]},

@@ -47,6 +47,19 @@ _TABLE = {
 DEV_NAMES = tuple(_TABLE)
 DEV_ACCOUNTS = {name: bytes.fromhex(public) for name, (public, _) in _TABLE.items()}
 
+DEV_PROCESSORS = {
+    name: bytes.fromhex(public)
+    for name, public in (
+        ("Alice", "14c0883cc1e4ac6ed2805b80688e1f04bbb449465e8600c9ac02169fac95460a"),
+        ("Bob", "0349b863b5dd36a6ab026318bdb9bdd0f16ce577b6a7b7837216a273dbbda6d6"),
+        ("Charlie", "4134f14677e8b0949821b96d016b1af22922f35821cb4438af5fb3e4f492707a"),
+        ("Dave", "7cbc772fd87cecf2599871fa0a50f4358667e86538f432fc68af956a802d97f7"),
+        ("Eve", "2513e1da2642ae7cf6fb18e4c93140b3dd5682a6e9e8ac1cda34f398bf3cd5d5"),
+        ("Ferdie", "e17283132e92489f7be13a30c141dd5a13eb88f28944d832dba2378d99b8c0fe"),
+    )
+}
+"""//Alice//processor to //Ferdie//processor: a processor needs an account apart from its consumer's."""
+
 
 def dev_validator(name: str) -> GenesisValidator:
     """//`name` as a genesis validator, one key for account, aura and gran. KeyError if it is not a development name."""

@@ -54,8 +54,8 @@ class Matcher:
             return
         if not runtime.processors.records.contains(self.submitter.account):
             return
-        for id in sorted(open_jobs(runtime.jobs, JOBS_PER_BLOCK_MAX)):
-            self._propose(runtime, id)
+        for job_id in sorted(open_jobs(runtime.jobs, JOBS_PER_BLOCK_MAX)):
+            self._propose(runtime, job_id)
 
     def _propose(self, runtime: Heddle, id: int) -> None:
         job = runtime.jobs.job(id)

@@ -115,8 +115,8 @@ class Watcher:
         if not self._present(runtime):
             return
         duties = [
-            Duty(id, number, slot, runtime.jobs.job(id), runtime.jobs.specs.get(id))
-            for id, number, slot in duties_of(runtime.jobs, self.account)
+            Duty(job_id, number, slot, runtime.jobs.job(job_id), runtime.jobs.specs.get(job_id))
+            for job_id, number, slot in duties_of(runtime.jobs, self.account)
         ]
         for duty in duties:
             if duty.slot.state is SlotState.OFFERED:
@@ -173,11 +173,11 @@ class Watcher:
     def _answer_now(self) -> None:
         """Answer offers that were considered since the last block, without waiting for the next one."""
         runtime = self.chain.at(self.chain.best.hash, self._best)
-        for id, number, slot in duties_of(runtime.jobs, self.account):
-            job = runtime.jobs.job(id)
+        for job_id, number, slot in duties_of(runtime.jobs, self.account):
+            job = runtime.jobs.job(job_id)
             key = (job.id_hash, number, slot.generation)
             if slot.state is SlotState.OFFERED and self._considered.get(key) is True:
-                self.submitter.want(("acknowledge", *key), "Jobs", "acknowledge", id, number, slot.generation)
+                self.submitter.want(("acknowledge", *key), "Jobs", "acknowledge", job_id, number, slot.generation)
 
     # Runs.
 
@@ -233,8 +233,8 @@ class Watcher:
             outcome = await self._outcome(duty, key, record)
             delivered = await self._deliver_all(duty, key, outcome)
             await self._report(duty, key, delivered)
-        except (OSError, StoreError) as error:
-            log.exception("an attempt was interrupted", job=duty.id, execution=key.execution, error=repr(error))
+        except Exception:  # noqa: BLE001 - the supervisor of one attempt: the others and the node must live
+            log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
             self._active.discard(key)
 
@@ -322,8 +322,8 @@ class Watcher:
         """Forget attempts that are over in the last final block."""
         final = self.chain.at(self.chain.finalised.hash, self._final)
         for key in list(self.journal.keys()):
-            id = runtime.jobs.job_by_hash.find(key.job_hash)
-            if key in self._active or (id is not None and self._live_attempt(runtime, id, key) is not None):
+            job_id = runtime.jobs.job_by_hash.find(key.job_hash)
+            if key in self._active or (job_id is not None and self._live_attempt(runtime, job_id, key) is not None):
                 continue
             final_id = final.jobs.job_by_hash.find(key.job_hash)
             if final_id is None or self._live_attempt(final, final_id, key) is None:

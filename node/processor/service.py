@@ -1,0 +1,79 @@
+"""The processor part of a node: pool, guard, journal, watcher and matcher, wired together."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+from node.keys.keystore import ACCO, Keystore
+from node.keys.pair import Pair, from_seed, from_uri
+from node.log import logger
+from node.node import Node
+from node.processor.advert import machine_advert, measure_benchmark
+from node.processor.destinations.webhook import WebhookSender
+from node.processor.egress import EgressGuard
+from node.processor.executor import Executor
+from node.processor.journal import Journal
+from node.processor.matcher import Matcher
+from node.processor.runtimes.pool import RuntimePool
+from node.processor.submitter import Submitter
+from node.processor.watcher import Watcher
+from node.store.database import LevelDatabase
+from pallets.processors.types import Advert
+from runtime.crypto import Scheme
+
+log = logger("processor")
+
+WORKERS_MAX = 8
+
+
+def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) -> Pair:
+    """The processor's account: the first `acco` key, else //Name//processor on a development node, else a new key."""
+    known = keystore.publics(ACCO)
+    if known:
+        return keystore.pair(ACCO, known[0])
+    if dev_account is not None:
+        pair = from_uri(f"//{dev_account.capitalize()}//processor")
+    else:
+        pair = from_seed(Scheme.ED25519, token)
+        log.info("made a processor account: fund it, then it registers itself", address=pair.address)
+    keystore.insert(ACCO, pair)
+    return pair
+
+
+class ProcessorService:
+    """Runs jobs on this machine with one account. `database` is the folder of its journal."""
+
+    def __init__(
+        self, node: Node, pair: Pair, database: Path, allow_destinations: tuple[tuple[str, int], ...]
+    ) -> None:
+        self.node = node
+        self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
+        self.pool = RuntimePool(self.workers)
+        self.guard = EgressGuard(allow_destinations)
+        self.submitter = Submitter(node.chain, node.transactions, pair)
+        self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers)
+        self.database = LevelDatabase(database)
+        self._advert: Advert | None = None
+        webhook = WebhookSender(self.guard)
+        self.watcher = Watcher(
+            node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send
+        )
+        self.matcher = Matcher(node.chain, self.submitter)
+
+    def advert(self) -> Advert:
+        """What this machine offers."""
+        assert self._advert is not None, "measured before the watcher runs"
+        return self._advert
+
+    async def run(self) -> None:
+        """Work until cancelled; workers and journal are closed afterwards."""
+        try:
+            async with self.pool, trio.open_nursery() as nursery:
+                self._advert = machine_advert(self.pool, await measure_benchmark(self.pool))
+                nursery.start_soon(self.watcher.run)
+                nursery.start_soon(self.matcher.run)
+        finally:
+            self.database.close()
