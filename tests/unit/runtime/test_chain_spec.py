@@ -181,6 +181,24 @@ def test_building_names_the_wrong_field(path: str, value: Any, field: str) -> No
     assert caught.value.field.startswith(field)
 
 
+def test_a_repeated_field_is_refused() -> None:
+    """A field given twice is named: readers that take the first and readers that take the last would differ."""
+    text = development_spec().to_json()
+    for field in ("id", "slotMs"):
+        line = next(line for line in text.splitlines() if f'"{field}"' in line)
+        twice = line.rstrip(",") + ","
+        with pytest.raises(ChainSpecError) as caught:
+            load_chain_spec(text.replace(line, f"{twice}\n{line}"))
+        assert caught.value.field == field
+
+
+@pytest.mark.parametrize("number", ["1.0", "1e3", "NaN", "Infinity"])
+def test_only_integers(number: str) -> None:
+    """A float anywhere is refused, whole or not."""
+    with pytest.raises(ChainSpecError, match="integers only"):
+        load_chain_spec(development_spec().to_json().replace('"slotMs": 1000', f'"slotMs": {number}'))
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "{", "[]", "null", "5", b"\xff", '{"name": 1.5}', '{"name": NaN}', '{"id": "a", "id": "b"}', "[" * 100_000],
