@@ -16,9 +16,12 @@ from cli.errors import CliError
 
 # name -> what it is for; its commands are `app` in cli/<name>_command.py. A row is added when the command works.
 COMMANDS: dict[str, str] = {
+    "node": "Run a node: validator, processor, both or neither.",
     "key": "Make keys, look at them, and give them to a node.",
     "chain": "What a chain starts from, and what a node knows of it.",
     "wallet": "Keep accounts, look at their balances, pay with them.",
+    "network": "Start, look at and stop a network of real nodes on this machine.",
+    "benchmark": "Measure what a node does, as ratios.",
 }
 
 EPILOG = "Exit codes: 0 done, 1 failed, 2 usage, 3 no node answers, 4 refused before signing, 5 not found, 6 timed out."
