@@ -7,7 +7,7 @@ block's justification, because commits of later sets mean nothing to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from consensus.authority_set import (
     AuthoritySet,
@@ -116,8 +116,23 @@ class Finality:
 
     def on_new_block(self, block: BlockRef, now_ms: int) -> list[Action]:
         """A block was imported and is in the chain view."""
-        actions = self._take_changes(block, now_ms)
-        return self._settle(actions + self._voter.on_new_block(block, now_ms), now_ms)
+        return self.on_new_blocks([block], now_ms)
+
+    def on_new_blocks(self, blocks: Sequence[BlockRef], now_ms: int) -> list[Action]:
+        """Blocks were imported, parents first. All that is in the chain view must have been told before other inputs.
+
+        Their changes of voters are noted before any of them is voted on: a vote must not pass a change that is here.
+        """
+        actions: list[Action] = []
+        for block in blocks:
+            actions.extend(self._take_changes(block, now_ms))
+        for block in blocks:
+            actions.extend(self._voter.on_new_block(block, now_ms))
+        return self._settle(actions, now_ms)
+
+    def remember(self, justification: Justification) -> None:
+        """At start: the stored justification of the last final block is the commit that new peers are told."""
+        self._voter.remember(justification)
 
     def on_justification(self, justification: Justification, now_ms: int) -> list[Action]:
         """Take a justification that came with a block or on request.

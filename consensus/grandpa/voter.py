@@ -18,6 +18,7 @@ from consensus.grandpa.messages import (
     CatchUpRequest,
     CommitMessage,
     Gossip,
+    Justification,
     Neighbour,
     StoredRound,
     VoteMessage,
@@ -73,6 +74,10 @@ class Voter:
         self._intake = Intake(self._state)
         self._progress = Progress(self._state, self._intake)
         self._repair = Repair(self._state, self._progress)
+        if stored is not None:
+            run = RoundRun(restore(stored, voters, chain), 0, self._state.timing)
+            self._state.runs[run.votes.number] = run
+        self._state.run(self._state.current, 0)
 
     @property
     def round_number(self) -> int:
@@ -101,9 +106,6 @@ class Voter:
         last = self._gate.last_target
         if last is not None and (head is None or head.number < last.number):
             state.lost_target = last
-        if state.stored is not None:
-            run = RoundRun(restore(state.stored, state.voters, state.chain), now_ms, state.timing)
-            state.runs[run.votes.number] = run
         actions = self._progress.enter(state.current, now_ms)
         return actions + self._apply_own(now_ms) + self._advance(now_ms)
 
@@ -154,6 +156,12 @@ class Voter:
             state.finalised = block
             state.retired = state.limits.enacts(block)
         return self._advance(now_ms)
+
+    def remember(self, justification: Justification) -> None:
+        """The last commit, as stored; one of another block or set is not taken."""
+        state = self._state
+        if justification.commit.target == state.finalised:
+            self._state.last_commit = CommitMessage(justification.round, state.set_id, justification.commit)
 
     def on_peer_up(self, peer: Peer) -> list[Action]:
         """Tell a new peer where we stand, and give it the last commit."""
