@@ -157,3 +157,47 @@ def test_a_flipped_bit_is_never_taken_for_content(tmp_path: Path, seed: int) -> 
         return
     finally:
         database.close()
+
+
+def written(folder: Path, pattern: str, *, reopen: bool) -> tuple[dict[bytes, bytes], Path, bytearray]:
+    """A database of 200 random values: the content, its one file of that pattern and the bytes of it."""
+    content = {b"key %03d" % i: Random(i).randbytes(500) for i in range(200)}
+    database = LevelDatabase(folder)
+    database.write(content.items(), sync=True)
+    database.close()
+    if reopen:
+        LevelDatabase(folder).close()
+    file = max(folder.glob(pattern), key=lambda path: path.stat().st_size)
+    return content, file, bytearray(file.read_bytes())
+
+
+def test_a_flipped_bit_in_the_log_stops_the_opening(tmp_path: Path) -> None:
+    """What was written last is in the log; damaged, the database does not open with a part of it."""
+    for at in (20, 30_000, 90_000):
+        folder = tmp_path / str(at)
+        _, file, content = written(folder, "*.log", reopen=False)
+        content[at] ^= 1
+        file.write_bytes(content)
+        with pytest.raises(DatabaseDamaged, match="heddle chain verify"):
+            LevelDatabase(folder)
+
+
+def test_a_flipped_bit_in_a_table_is_found_on_reading(tmp_path: Path) -> None:
+    """A get, a listing and a snapshot give what was written or DatabaseDamaged, never the flipped value."""
+    expected, file, content = written(tmp_path, "*.ldb", reopen=True)
+    content[40_000] ^= 1
+    file.write_bytes(content)
+    database = LevelDatabase(tmp_path)
+    snapshot = database.snapshot()
+    for source in (database, snapshot):
+        damaged = 0
+        for key, value in expected.items():
+            try:
+                assert source.get(key) == value
+            except DatabaseDamaged:
+                damaged += 1
+        assert 0 < damaged < len(expected)
+        with pytest.raises(DatabaseDamaged):
+            list(source.iterate(b"key"))
+    snapshot.close()
+    database.close()

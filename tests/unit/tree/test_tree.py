@@ -132,6 +132,20 @@ def test_batches_of_every_size_agree_with_build(size: int) -> None:
     assert after == built(content)
 
 
+@pytest.mark.parametrize("left", [0, 1, 31, 32, 33, 34])
+@pytest.mark.parametrize("shared", [0, 3])
+def test_shrinking_merges_exactly_at_a_page(left: int, shared: int) -> None:
+    """Deleting down to any count around the page's 32 entries, at the root or deeper, gives the built form."""
+    content = crowd(60, shared)
+    others = {bytes((i,)) * 32: ZERO for i in range(1, 5)}
+    kept = dict(list(content.items())[:left])
+    for outside in ({}, others):
+        root = built({**content, **outside})
+        after = changed(root, {kh: None for kh in content if kh not in kept})
+        assert after == built({**kept, **outside})
+        assert changed(after, dict(content)) == root
+
+
 def test_the_old_root_stays_as_it_was() -> None:
     """An update leaves its input alone and shares the subtrees without changes with it."""
     content = spread(3, 2000)
