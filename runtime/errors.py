@@ -137,7 +137,7 @@ CannotLookupValue = _plain(1, "CannotLookup")
 BadOriginValue = _plain(2, "BadOrigin")
 
 
-@variant(3, "Module")
+@variant(3, "Module", tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class ModuleValue(DispatchErrorValue):
     """A pallet's error."""
@@ -150,7 +150,7 @@ NoProvidersValue = _plain(5, "NoProviders")
 TooManyConsumersValue = _plain(6, "TooManyConsumers")
 
 
-@variant(7, "Token")
+@variant(7, "Token", tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class TokenValue(DispatchErrorValue):
     """A balance operation failed."""
@@ -158,7 +158,7 @@ class TokenValue(DispatchErrorValue):
     kind: TokenErrorKind
 
 
-@variant(8, "Arithmetic")
+@variant(8, "Arithmetic", tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class ArithmeticValue(DispatchErrorValue):
     """An amount left its bounds."""
@@ -166,7 +166,7 @@ class ArithmeticValue(DispatchErrorValue):
     kind: ArithmeticKind
 
 
-@variant(9, "Transactional")
+@variant(9, "Transactional", tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class TransactionalValue(DispatchErrorValue):
     """A storage layer could not be opened."""
@@ -180,7 +180,7 @@ UnavailableValue = _plain(12, "Unavailable")
 RootNotAllowedValue = _plain(13, "RootNotAllowed")
 
 
-@variant(14, "Trie")
+@variant(14, "Trie", tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class TrieValue(DispatchErrorValue):
     """Reserved by the format."""

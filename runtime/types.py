@@ -30,7 +30,7 @@ class DigestItem(SumType):
     __slots__ = ()
 
 
-@variant(0)
+@variant(0, tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class Other(DigestItem):
     """Of no meaning to the chain."""
@@ -38,7 +38,7 @@ class Other(DigestItem):
     data: Annotated[bytes, Bounded(DIGEST_BYTES_MAX)]
 
 
-@variant(4)
+@variant(4, tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class Consensus(DigestItem):
     """From the runtime to a consensus engine: a change of the authorities."""
@@ -47,7 +47,7 @@ class Consensus(DigestItem):
     data: Annotated[bytes, Bounded(DIGEST_BYTES_MAX)]
 
 
-@variant(5)
+@variant(5, tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class Seal(DigestItem):
     """The author's signature over the header without this item."""
@@ -56,7 +56,7 @@ class Seal(DigestItem):
     data: Annotated[bytes, Bounded(DIGEST_BYTES_MAX)]
 
 
-@variant(6)
+@variant(6, tuple_like=True)
 @dataclass(frozen=True, slots=True)
 class PreRuntime(DigestItem):
     """From a consensus engine to the runtime: the slot, the beacon's reveal."""

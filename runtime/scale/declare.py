@@ -177,6 +177,8 @@ class Registry:
             encode_one, decode_one = compile_record(variant_class, pairs, bytes((index,)))
             encoders[variant_class] = encode_one
             decoders[index] = decode_one
+            if index in cls.__tuple_like__:
+                fields = tuple(Field(None, field.codec, field.type_name) for field in fields)
             variants.append(VariantShape(name, index, fields, docs_of(variant_class)))
 
         def encode(value: Any) -> bytes:

@@ -87,20 +87,27 @@ class SumType:
 
     __slots__ = ()
     __variants__: ClassVar[dict[int, tuple[str, type]]]
+    __tuple_like__: ClassVar[frozenset[int]]
 
     def __init_subclass__(cls) -> None:
         if SumType in cls.__bases__:
             cls.__variants__ = {}
+            cls.__tuple_like__ = frozenset()
 
 
-def variant(index: int, name: str = "") -> Callable[[T], T]:
-    """Register a dataclass as variant `index` of the sum type it derives from. `name` defaults to the class name."""
+def variant(index: int, name: str = "", *, tuple_like: bool = False) -> Callable[[T], T]:
+    """Register a dataclass as variant `index` of the sum type it derives from. `name` defaults to the class name.
+
+    `tuple_like`: the metadata gives its fields no names, where Substrate's type has none and clients read by position.
+    """
 
     def mark(cls: T) -> T:
         owner: Any = next(base for base in cls.__mro__ if SumType in base.__bases__)
         if index in owner.__variants__:
             raise TypeError(f"{owner.__name__} already has a variant {index}")
         owner.__variants__[index] = (name or cls.__name__, cls)
+        if tuple_like:
+            owner.__tuple_like__ = owner.__tuple_like__ | {index}
         return cls
 
     return mark

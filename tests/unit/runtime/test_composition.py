@@ -31,6 +31,7 @@ from runtime.runtime import Runtime, new_registry
 from runtime.scale import U8, U32, CompactU32, Registry, ScaleError, codec_of
 from runtime.state import LAYERS_MAX, State
 from runtime.storage import Value
+from runtime.types import DigestItem
 from runtime.weight import CALL_US, CHANGED_KEY_US, READ_US, DispatchClass
 
 
@@ -239,6 +240,23 @@ def test_errors_as_clients_see_them(error: DispatchError, value: DispatchErrorVa
     assert codec.encode(value).hex() == data
     assert codec.decode(bytes.fromhex(data)) == value
     assert runtime.error_name(value).removesuffix("Error") == name
+
+
+def test_clients_find_the_error_by_position() -> None:
+    """The variants whose fields have no names in Substrate have none here: clients read `Module`'s index and error
+    directly, and a digest item's engine and data by position."""
+    shapes = {one.name: one for hint in (DispatchErrorValue, DigestItem) for one in codec_of(hint).shape.variants}
+    for name, count in (
+        ("Module", 1),
+        ("Token", 1),
+        ("Arithmetic", 1),
+        ("PreRuntime", 2),
+        ("Consensus", 2),
+        ("Seal", 2),
+    ):
+        assert [field.name for field in shapes[name].fields] == [None] * count
+    inner = shapes["Module"].fields[0].codec.shape
+    assert [field.name for field in inner.fields] == ["index", "error"]
 
 
 def test_events_encode_by_pallet_and_position() -> None:
