@@ -9,6 +9,7 @@ from node.rpc.api.author_api import AuthorApi
 from node.rpc.api.blobs_api import BlobsApi
 from node.rpc.api.chain_api import ChainApi
 from node.rpc.api.finality_api import FinalityApi
+from node.rpc.api.jobs_api import JobsApi
 from node.rpc.api.state_api import StateApi
 from node.rpc.api.system_api import SystemApi
 from node.rpc.http import HttpRequest, HttpResponse
@@ -62,6 +63,7 @@ def rpc_server(node: Node, network: Libp2pNetwork, spec: ChainSpec, config: Node
         AuthorApi(node.chain, node.transactions, node.keystore),
         system,
         BlobsApi(node.blobs),
+        JobsApi(node.chain),
         FinalityApi(node.finality),
     )
     for api in apis:

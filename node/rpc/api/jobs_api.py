@@ -1,0 +1,202 @@
+"""jobs_* and processors_*: what the chain knows of jobs and of those who run them.
+
+A job is named by its id (a whole number) or by its hash (0x and 32 bytes), which is the same on every fork.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import trio
+
+from node.chain import Chain
+from node.rpc.api.job_events import JobEvents, JobFollower, hash_of
+from node.rpc.api.job_json import (
+    EXECUTION_NOT_FOUND,
+    PROCESSOR_NOT_FOUND,
+    address,
+    job_not_found,
+    readable,
+)
+from node.rpc.api.state_api import state_error
+from node.rpc.errors import InvalidParams, RpcError
+from node.rpc.methods import Methods
+from node.rpc.params import U32_MAX, account, block_hash, block_number, integer
+from node.rpc.subscription import Subscription
+from node.store.errors import StateDiscarded, UnknownBlock
+from node.store.records import Head
+from pallets.jobs.bounds import SLOTS_MAX
+from pallets.jobs.queries import LISTED_MAX, executions_of, job_view, processor_view, processors, recent_jobs
+from pallets.matching.explain import explain
+from runtime.heddle import Heddle
+
+LISTED_DEFAULT = 50
+EVENT_BLOCKS_MAX = 1_000
+"""Blocks that one jobs_events looks through."""
+EVENTS_MAX = 1_000
+"""Events in one answer of jobs_events: no block is begun once there are as many."""
+BLOCKS_PER_TURN = 16
+"""Blocks between two turns of the event loop."""
+
+
+class JobsApi:
+    """Answers about jobs and processors. Without a block hash the best block is meant."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+        self._runtime = chain.new_runtime()
+        self._events = JobEvents(chain)
+
+    def register(self, methods: Methods) -> None:
+        """Add the methods to the table."""
+        methods.register("jobs_get", self.get)
+        methods.register("jobs_list", self.list_jobs)
+        methods.register("jobs_executions", self.executions)
+        methods.register("jobs_result", self.result)
+        methods.register("jobs_explain", self.explain)
+        methods.register("jobs_byHash", self.by_hash)
+        methods.register("jobs_events", self.events)
+        methods.register_subscription("jobs_subscribe", "jobs_unsubscribe", "jobs_update", self.subscribe)
+        methods.register("processors_list", self.list_processors)
+        methods.register("processors_get", self.get_processor)
+
+    def _at(self, value: Any) -> Heddle:
+        wanted = self.chain.best.hash if value is None else block_hash(value, "at")
+        try:
+            return self.chain.at(wanted, self._runtime)
+        except (UnknownBlock, StateDiscarded) as error:
+            raise state_error(error) from error
+
+    # Jobs.
+
+    async def get(self, id: Any, at: Any = None) -> dict[str, Any]:
+        """All that the chain knows of a job but its executions: {id, job, spec, slots, ledger}."""
+        runtime = self._at(at)
+        view = job_view(runtime.jobs, _job(runtime, id))
+        if view is None:
+            raise job_not_found(_job(runtime, id))
+        return dict(readable(view))
+
+    async def by_hash(self, hash: Any, at: Any = None) -> dict[str, Any]:
+        """The same, by the job's hash."""
+        block_hash(hash)
+        return await self.get(hash, at)
+
+    async def list_jobs(self, owner: Any = None, limit: Any = LISTED_DEFAULT, at: Any = None) -> list[dict[str, Any]]:
+        """The latest jobs, newest first, each {id, …the job's record}. `owner` may also be {owner, limit}."""
+        if isinstance(owner, dict):
+            owner, limit = _filter(owner, limit)
+        runtime = self._at(at)
+        only = None if owner is None else account(owner, "owner")
+        store = runtime.jobs
+        ids = recent_jobs(store, integer(limit, "limit", LISTED_MAX), only)
+        return [{"id": one, **readable(store.job(one))} for one in ids]
+
+    async def executions(self, id: Any, at: Any = None) -> list[dict[str, Any]]:
+        """The live executions and the last 16 that ended, per slot: {slot, execution, …its record, result}."""
+        runtime = self._at(at)
+        found = executions_of(runtime.jobs, _job(runtime, id))
+        return [
+            {"slot": one.slot, "execution": one.execution, **readable(one.record), "result": readable(one.result)}
+            for one in found
+        ]
+
+    async def result(self, id: Any, execution: Any = 0, slot: Any = 0, at: Any = None) -> dict[str, Any]:
+        """What came out of one execution on one slot; `output` is null as long as nothing is accepted.
+
+        `output` is {InlineOutput: {data}} or {BlobOutput: {blob: {cid, size}}}.
+        """
+        runtime = self._at(at)
+        store, job = runtime.jobs, _job(runtime, id)
+        place = integer(slot, "slot", SLOTS_MAX - 1)
+        number = integer(execution, "execution", U32_MAX)
+        record = store.executions.find((job, place, number))
+        if record is None:
+            name = f"execution {number} on slot {place} of job {job}"
+            reason = f"{name} has not come up yet, or its record was dropped for newer ones"
+            raise RpcError(EXECUTION_NOT_FOUND, "Execution not found", reason)
+        result = store.results.find((job, place, number))
+        answer = {"state": record.state, "digest": record.digest, "fuel": record.fuel, "failure": record.failure}
+        answer |= {"attempt": record.attempt, "processor": record.processor, "paid": record.paid}
+        outcome: dict[str, Any] = {"output": None, "deliveries": ()}
+        if result is not None:
+            outcome = {"output": result.output, "deliveries": result.deliveries}
+        return {"job": job, "execution": number, "slot": place, **readable(answer), **readable(outcome)}
+
+    async def explain(self, id: Any, at: Any = None) -> dict[str, Any]:
+        """Why a job waits: rejections so far, and every processor's reason now, by reason."""
+        runtime = self._at(at)
+        job = _job(runtime, id)
+        return {"job": job, **readable(explain(runtime.matching, job))}
+
+    async def events(self, id: Any, from_block: Any, at: Any = None) -> dict[str, Any]:
+        """A job's events from a height up to the best block (or `at`): {events, next}.
+
+        At most 1,000 blocks are looked through; `next` is the height to go on from, null at the end.
+        """
+        runtime = self._at(at)
+        job = _job(runtime, id)
+        last = Head(runtime.system.number, self.chain.best.hash if at is None else block_hash(at, "at"))
+        first = block_number(from_block, "fromBlock")
+        stop = min(last.number + 1, first + EVENT_BLOCKS_MAX)
+        found: list[dict[str, Any]] = []
+        number = first
+        while number < stop and len(found) < EVENTS_MAX:
+            if number % BLOCKS_PER_TURN == 0:
+                await trio.lowlevel.checkpoint()
+            try:
+                found += self._events.of_block(Head(number, self.chain.store.ancestor(last.hash, number)), job)
+            except UnknownBlock as error:
+                raise state_error(error) from error
+            number += 1
+        return {"events": found, "next": number if number <= last.number else None}
+
+    async def subscribe(self, subscription: Subscription, id: Any) -> None:
+        """A job's view now and whenever a best block changes it, its events as they happen, and its end.
+
+        Notifications by `kind`: view, event, retracted, finalised, and last `ended`, once the end is final.
+        """
+        runtime = self._at(None)
+        id_hash = hash_of(runtime, _job(runtime, id))
+        JobFollower(self.chain, self._events, subscription, id_hash).start()
+
+    # Processors.
+
+    async def list_processors(self, limit: Any = LISTED_DEFAULT, at: Any = None) -> list[dict[str, Any]]:
+        """Registered processors, each as processors_get shows it."""
+        runtime = self._at(at)
+        found = processors(runtime.processors, integer(limit, "limit", LISTED_MAX))
+        return [self._processor(runtime, who) for who in found]
+
+    async def get_processor(self, account_: Any, at: Any = None) -> dict[str, Any]:
+        """All that the chain knows of a processor: {processor, record, advert, leases, reputation_ppm, free, held}."""
+        return self._processor(self._at(at), account(account_))
+
+    @staticmethod
+    def _processor(runtime: Heddle, who: bytes) -> dict[str, Any]:
+        view = processor_view(runtime.jobs, who)
+        if view is None:
+            raise RpcError(PROCESSOR_NOT_FOUND, "Processor not found", f"{address(who)} is not registered")
+        data = runtime.system.accounts.get(who).data
+        return {**readable(view), "free": data.free, "held": data.reserved}
+
+
+def _job(runtime: Heddle, value: Any) -> int:
+    """A job's id, given as such or as its hash. RpcError if there is no such job."""
+    if isinstance(value, str):
+        wanted = block_hash(value, "id")
+        found = runtime.jobs.job_by_hash.find(wanted)
+        if found is None:
+            raise job_not_found(wanted)
+        return found
+    job = integer(value, "id")
+    if runtime.jobs.jobs.find(job) is None:
+        raise job_not_found(job)
+    return job
+
+
+def _filter(value: dict[str, Any], limit: Any) -> tuple[Any, Any]:
+    for name in value:
+        if name not in ("owner", "limit"):
+            raise InvalidParams(name[:64], "is no field of the filter: owner, limit")
+    return value.get("owner"), value.get("limit", limit)
