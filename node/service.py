@@ -12,13 +12,14 @@ import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import trio
 
 from node.config import NodeConfig
 from node.finality.votes_file import VotesFile, VotesFileError
 from node.keys.files import SecretFileError
-from node.keys.keystore import ACCO, AURA, GRAN, Keystore
+from node.keys.keystore import AURA, GRAN, Keystore
 from node.keys.node_key import load_or_create
 from node.keys.pair import dev_pair
 from node.keys.sealed import SealError
@@ -37,6 +38,9 @@ from node.store.startup import create_store, is_initialised, open_store
 from node.store.store import Store
 from runtime.chain_spec import ChainSpec, ChainSpecError, Genesis, development_spec, load_chain_spec
 from runtime.crypto import EdgeVectorMismatch, check_edge_vectors
+
+if TYPE_CHECKING:
+    from node.processor.service import ProcessorService
 
 log = logger("heddle")
 
@@ -120,7 +124,7 @@ def open_process(config: NodeConfig, stack: ExitStack) -> Process:
     keystore = Keystore(config.keystore_path or folders.root / "keystore", config.password)
     if config.dev_account is not None:
         pair = dev_pair(config.dev_account.capitalize())
-        for key_type in (AURA, GRAN, ACCO):
+        for key_type in (AURA, GRAN):
             if not keystore.has(key_type, pair.public):
                 keystore.insert(key_type, pair)
     folders.network.mkdir(parents=True, exist_ok=True)
@@ -170,6 +174,13 @@ class Process:
             role=Role.FULL | (Role.PROCESSOR if config.processor else Role(0)),
         )
         self.metrics = Metrics(name=config.name, version="0.1.0", chain=spec.id, authority=config.validator)
+        self.processor: ProcessorService | None = None
+        if config.processor:
+            from node.processor.service import ProcessorService, processor_pair
+
+            pair = processor_pair(keystore, config.dev_account, ports.entropy.token(32))
+            journal = folders.root / "processor"
+            self.processor = ProcessorService(self.node, pair, journal, config.allow_destinations)
         self.rpc = rpc_server(self.node, self.network, spec, config, self.metrics)
 
     def _chain_status(self) -> ChainStatus:
@@ -194,6 +205,8 @@ class Process:
                 nursery.start_soon(self._measure)
                 nursery.start_soon(run_informant, self.node.status, logger("substrate"))
                 nursery.start_soon(self.node.run)
+                if self.processor is not None:
+                    nursery.start_soon(self.processor.run)
         except* Exception:
             log.exception("Essential task failed: the node stops")
             code = EXIT_FAILED

@@ -25,8 +25,20 @@ BENCHMARK_RUNS = 3
 BENCHMARK_MIN = 100_000
 KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
 LOOPS = {
-    "javascript": "function main(){let x=0;for(let i=0;i<3000000;i++){x=(x*31+i)|0}return String(x)}",
-    "python": "def main():\n    x = 0\n    for i in range(1_000_000):\n        x = (x * 31 + i) & 0xFFFFFFFF\n    return str(x)\n",
+    "javascript": """
+        export function main() {
+            let x = 0;
+            for (let i = 0; i < 1000000; i++) x = (x * 31 + i) | 0;
+            return String(x);
+        }
+    """,
+    "python": """
+def main(heddle):
+    x = 0
+    for i in range(200_000):
+        x = (x * 31 + i) & 0xFFFFFFFF
+    return str(x)
+""",
 }
 MACHINES = {"x86_64": Architecture.X86_64, "aarch64": Architecture.AARCH64, "riscv64": Architecture.RISCV64}
 

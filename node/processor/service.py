@@ -12,7 +12,7 @@ from node.keys.pair import Pair, from_seed, from_uri
 from node.log import logger
 from node.node import Node
 from node.processor.advert import machine_advert, measure_benchmark
-from node.processor.destinations.webhook import WebhookSender
+from node.processor.destinations.sender import WebhookSender
 from node.processor.egress import EgressGuard
 from node.processor.executor import Executor
 from node.processor.journal import Journal
@@ -46,18 +46,16 @@ def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) ->
 class ProcessorService:
     """Runs jobs on this machine with one account. `database` is the folder of its journal."""
 
-    def __init__(
-        self, node: Node, pair: Pair, database: Path, allow_destinations: tuple[tuple[str, int], ...]
-    ) -> None:
+    def __init__(self, node: Node, pair: Pair, database: Path, allow_destinations: tuple[tuple[str, int], ...]) -> None:
         self.node = node
         self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
         self.pool = RuntimePool(self.workers)
-        self.guard = EgressGuard(allow_destinations)
+        self.guard = EgressGuard(f"{host}:{port}" for host, port in allow_destinations)
         self.submitter = Submitter(node.chain, node.transactions, pair)
         self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers)
         self.database = LevelDatabase(database)
         self._advert: Advert | None = None
-        webhook = WebhookSender(self.guard)
+        webhook = WebhookSender(self.guard, pair)
         self.watcher = Watcher(
             node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send
         )

@@ -18,6 +18,7 @@ import trio
 from node.chain import Chain
 from node.events import Imported
 from node.log import logger
+from node.processor.destinations.sender import DestinationFailed, result_payload
 from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
 from node.processor.submitter import Submitter
@@ -46,12 +47,8 @@ PREFETCHES_MAX = 16
 DELIVERY_TRIES_MAX = 3
 NODE_VERSION = 1
 
-Deliver = Callable[[str, str, bytes], Awaitable[bytes]]
-"""deliver(url, idempotency key, output) gives the receipt. Raises DestinationFailed."""
-
-
-class DestinationFailed(Exception):
-    """A destination did not take the output, after all retries."""
+Deliver = Callable[[str, str, str], Awaitable[bytes]]
+"""deliver(url, idempotency key, payload) gives the receipt. Raises DestinationFailed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +230,7 @@ class Watcher:
             outcome = await self._outcome(duty, key, record)
             delivered = await self._deliver_all(duty, key, outcome)
             await self._report(duty, key, delivered)
-        except Exception:  # noqa: BLE001 - the supervisor of one attempt: the others and the node must live
+        except Exception:
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
             self._active.discard(key)
@@ -268,11 +265,9 @@ class Watcher:
                 self.journal.deliver(key, number, b"")
                 continue
             try:
-                receipt = await self.deliver(
-                    getattr(destination, "url", ""),
-                    delivery_id(self.chain.genesis_hash, key, number),
-                    self._output(outcome),
-                )
+                payload = result_payload(key.job_hash, key.execution, outcome.digest, self._output(outcome))
+                identity = delivery_id(self.chain.genesis_hash, key, number)
+                receipt = await self.deliver(getattr(destination, "url", ""), identity, payload)
             except DestinationFailed as error:
                 message = str(error).encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
                 return Failed(DeliveryFailed(number), message, outcome.fuel)

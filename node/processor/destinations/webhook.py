@@ -1,7 +1,7 @@
 """Results to a REST endpoint, by Standard Webhooks (https://www.standardwebhooks.com).
 
 Each request carries `webhook-id` (the idempotency key: the same for every attempt, so that a receiver that got it
-twice can tell), `webhook-timestamp`, and `webhook-signature`, an HMAC-SHA256 over id, time and body. 2xx is success; 410 says that
+twice can tell), `webhook-timestamp` and `webhook-signature`, an HMAC-SHA256 over id, time and body. 2xx is success; 410 says that
 the endpoint is gone for good; other 4xx and redirects are permanent failures; 429, 5xx and no answer are tried again,
 after Retry-After where it is given, within bounds. The egress guard applies.
 """
