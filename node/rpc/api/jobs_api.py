@@ -78,7 +78,7 @@ class JobsApi:
         return dict(readable(view))
 
     async def by_hash(self, hash: Any, at: Any = None) -> dict[str, Any]:
-        """The same, by the job's hash."""
+        """What jobs_get gives, by the job's hash (0x and 32 bytes)."""
         block_hash(hash)
         return await self.get(hash, at)
 
