@@ -181,7 +181,7 @@ class Jobs(JobStore):
         """Turn an offer down, for a reason; costs nothing. The manager gets no further offer of this job."""
         offered = self._offered(origin.who, job, slot, generation)
         assert offered.manager is not None, "an offered slot has a manager"
-        if not isinstance(reason, Declined | REPORTABLE):
+        if not isinstance(reason, (Declined, *REPORTABLE)):
             raise FailureNotReportable
         self.processors.note_acknowledged(origin.who)
         self.mark(job, offered.manager, exclude=True)

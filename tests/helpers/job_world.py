@@ -78,9 +78,7 @@ class World:
         self.processors = Processors(state, registry, self.system, self.balances, self.agenda)
         self.escrow = Escrow(state, registry, self.balances)
         self.reputation = Reputation(state, registry, self.system)
-        self.jobs = Jobs(
-            state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation
-        )
+        self.jobs = Jobs(state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation)
         self.matching = Matching(
             state,
             registry,
@@ -165,9 +163,14 @@ class World:
         self.call("Jobs", "register", who, spec or self.spec())
         return self.jobs.next_job.get() - 1
 
+    @staticmethod
+    def placement(slot: int, processor: bytes, start_delay_ms: int = 0) -> Placement:
+        """A processor for a slot."""
+        return Placement(slot, processor, start_delay_ms)
+
     def propose(self, job: int, *processors: bytes) -> None:
         """Propose processors for the slots from 0 on."""
-        placements = tuple(Placement(number, who, 0) for number, who in enumerate(processors))
+        placements = tuple(self.placement(number, who) for number, who in enumerate(processors))
         self.call("Matching", "propose", MATCHER, job, placements)
 
     def acknowledge(self, job: int, slot: int) -> None:

@@ -1,0 +1,301 @@
+"""A Hypothesis machine plays consumers, processors, matchers and time in any order; every invariant after each step."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from pallets.balances import HoldReason
+from pallets.escrow import Ledger
+from pallets.jobs import types
+from pallets.jobs.events import ExecutionAccepted
+from pallets.jobs.failure import AppError, Declined, Failure, InputUnavailable, OutOfResources, Resource, ScriptInvalid
+from pallets.jobs.records import LIVE_STATES, JobState
+from pallets.processors.calendar import Lease
+from runtime.errors import DispatchError
+from tests.helpers.job_world import ADVERT, ALICE, BOB, CAROL, HDL, MATCHER, PROCESSORS, SLOT_MS, World, failure, success
+
+CONSUMERS = (ALICE, BOB, CAROL)
+EVERYONE = (*CONSUMERS, MATCHER, *PROCESSORS)
+LEGAL = {
+    JobState.OPEN: {JobState.MATCHED, JobState.ASSIGNED},
+    JobState.MATCHED: {JobState.OPEN, JobState.ASSIGNED},
+    JobState.ASSIGNED: {JobState.DONE},
+}
+"""Besides the ends by cancel and time-out, and Done for want of inputs. A step may hold several transitions."""
+ENDS = {JobState.DONE, JobState.CANCELLED, JobState.EXPIRED}
+
+who = st.sampled_from(EVERYONE)
+nearly_right = st.integers(0, 9).map(lambda n: 1 if n == 0 else 0)
+failures: st.SearchStrategy[Failure] = st.sampled_from(
+    [AppError(7), OutOfResources(Resource.WALL), OutOfResources(Resource.COMPUTE), ScriptInvalid(), InputUnavailable()]
+)
+
+
+class JobMachine(RuleBasedStateMachine):
+    """Calls in any order by anyone, right and wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        for processor in PROCESSORS[:4]:
+            self.world.offer_capacity(processor)
+        self.issuance = self.world.balances.total_issuance()
+        self.burned = 0
+        self.states: dict[int, JobState] = {}
+        self.accepted: set[tuple[int, int, int]] = set()
+
+    def attempt(self, pallet: str, name: str, signer: bytes, *arguments: object) -> bool:
+        """Make a call; a refused one must change nothing."""
+        before = self.world.state.mark()
+        try:
+            self.world.call(pallet, name, signer, *arguments)
+        except DispatchError:
+            assert self.world.state.mark() == before
+            return False
+        return True
+
+    def pick(self, number: int) -> int | None:
+        """A job, live ones first."""
+        jobs = list(self.states)
+        live = [job for job in jobs if self.states[job] in LIVE_STATES] or jobs
+        return live[number % len(live)] if live else None
+
+    @rule(
+        owner=st.sampled_from(CONSUMERS),
+        slots=st.integers(1, 3),
+        count=st.integers(1, 6),
+        interval=st.sampled_from([3, 20, 90]),
+        choice=st.integers(0, 2),
+        reward=st.sampled_from([HDL, 2 * HDL + 1, 3_333_333_333_333]),
+        attempts=st.integers(1, 3),
+        lost=st.integers(0, 2),
+        wait=st.integers(0, 30),
+        long=st.booleans(),
+    )
+    def register(
+        self,
+        owner: bytes,
+        slots: int,
+        count: int,
+        interval: int,
+        choice: int,
+        reward: int,
+        attempts: int,
+        lost: int,
+        wait: int,
+        long: bool,
+    ) -> None:
+        """A job of any shape."""
+        start = self.world.system.now_ms + wait * SLOT_MS
+        duration = 200_000 if long else 2_000
+        interval_ms = interval * SLOT_MS + (duration if long else 0)
+        processors: types.ProcessorChoice = (
+            types.Public(0, attested_only=False),
+            types.Known(PROCESSORS),
+            types.Personal(PROCESSORS),
+        )[choice]
+        spec = self.world.spec(
+            slots=slots,
+            processors=processors,
+            reward=0 if choice == 2 else reward,
+            schedule=types.Schedule(start, start + (count - 1) * interval_ms + 1, interval_ms, duration, 40_000),
+            retry=replace(types.RETRY_DEFAULT, attempts_max=attempts, lost_max=lost),
+            timeouts=types.Timeouts(10, 60_000),
+        )
+        if self.attempt("Jobs", "register", owner, spec):
+            self.states[self.world.jobs.next_job.get() - 1] = JobState.OPEN
+
+    @rule(job=st.integers(0, 20), order=st.permutations(PROCESSORS[:4]), matcher=who)
+    def propose(self, job: int, order: list[bytes], matcher: bytes) -> None:
+        """Somebody proposes a processor for each slot."""
+        found = self.pick(job)
+        if found is not None:
+            placements = tuple(
+                self.world.placement(number, order[number]) for number in range(self.world.job(found).slots)
+            )
+            self.attempt("Matching", "propose", matcher, found, placements)
+
+    @rule(job=st.integers(0, 20), wrong=nearly_right)
+    def acknowledge_all(self, job: int, wrong: int) -> None:
+        """Every processor with an offer of a job acknowledges, now and then with a wrong generation."""
+        found = self.pick(job)
+        if found is not None:
+            for number, slot in list(self.world.jobs.slots_of(found)):
+                signer = slot.processor or PROCESSORS[0]
+                self.attempt("Jobs", "acknowledge", signer, found, number, slot.generation + wrong)
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2), reason=st.sampled_from([Declined(), InputUnavailable()]))
+    def decline(self, job: int, number: int, reason: Failure) -> None:
+        """A processor turns its offer down."""
+        found = self.pick(job)
+        if found is not None:
+            slot = self.world.slot(found, number)
+            signer = slot.processor or PROCESSORS[0]
+            self.attempt("Jobs", "decline", signer, found, number, slot.generation, reason)
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2), wrong=nearly_right)
+    def start(self, job: int, number: int, wrong: int) -> None:
+        """A processor starts its first live execution."""
+        self.act("started", job, number, wrong)
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2))
+    def progress(self, job: int, number: int) -> None:
+        """A processor gives a sign of life."""
+        self.act("progress", job, number, 0, 500)
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2), wrong=nearly_right)
+    def succeed(self, job: int, number: int, wrong: int) -> None:
+        """A processor reports an output."""
+        self.act("report", job, number, wrong, success())
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2), what=failures)
+    def fail(self, job: int, number: int, what: Failure) -> None:
+        """A processor reports a failure."""
+        self.act("report", job, number, 0, failure(what))
+
+    @rule(job=st.integers(0, 20), wrong=nearly_right)
+    def run_all(self, job: int, wrong: int) -> None:
+        """All processors of a job start what they may and report it at once."""
+        for number in range(3):
+            self.act("started", job, number, wrong)
+            self.act("report", job, number, 0, success())
+
+    def act(self, name: str, job: int, number: int, wrong: int, *rest: object) -> None:
+        """A processor's call about its first live execution; `wrong` is added to the attempt."""
+        found = self.pick(job)
+        if found is None:
+            return
+        slot = self.world.slot(found, number)
+        execution = slot.live[0] if slot.live else 0
+        record = self.world.jobs.executions.find((found, number, execution))
+        attempt = (record.attempt if record else 1) + wrong
+        signer = slot.processor or PROCESSORS[0]
+        self.attempt("Jobs", name, signer, found, execution, number, slot.generation, attempt, *rest)
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2))
+    def resign(self, job: int, number: int) -> None:
+        """A processor leaves."""
+        found = self.pick(job)
+        if found is not None:
+            slot = self.world.slot(found, number)
+            self.attempt("Jobs", "resign", slot.processor or PROCESSORS[0], found, number, slot.generation)
+
+    @rule(job=st.integers(0, 20), by_owner=st.booleans(), other=who)
+    def cancel(self, job: int, by_owner: bool, other: bytes) -> None:
+        """The owner, or somebody else, cancels."""
+        found = self.pick(job)
+        if found is not None and job % 4 == 0:
+            owner = self.world.job(found).owner
+            done = self.attempt("Jobs", "cancel", owner if by_owner else other, found)
+            assert not done or owner in ((owner,) if by_owner else (other,))
+
+    @rule(job=st.integers(0, 20), anyone=who)
+    def poke(self, job: int, anyone: bytes) -> None:
+        """Anyone has a job looked at."""
+        found = self.pick(job)
+        if found is not None:
+            self.attempt("Jobs", "poke", anyone, found)
+
+    @rule(processor=st.sampled_from(PROCESSORS[:4]), what=st.integers(0, 2))
+    def processor_changes(self, processor: bytes, what: int) -> None:
+        """A processor renews its advert, withdraws it, or says that it is alive."""
+        name, arguments = (("advertise", (ADVERT,)), ("delete_advertisement", ()), ("heartbeat", (2,)))[what]
+        self.attempt("Processors", name, processor, *arguments)
+
+    @rule(count=st.integers(1, 8))
+    def time_passes(self, count: int) -> None:
+        """A few slots, each with its block."""
+        self.world.slots(count)
+
+    @rule(count=st.integers(20, 80))
+    def long_time_passes(self, count: int) -> None:
+        """Long enough for deadlines."""
+        self.world.slots(count)
+
+    @rule(gap=st.sampled_from([2, 30, 400]))
+    def chain_stands_still(self, gap: int) -> None:
+        """An outage of the chain."""
+        self.world.slots(1, gap=gap)
+
+    @invariant()
+    def all_pallets_agree(self) -> None:
+        """check_state of every pallet."""
+        self.world.check()
+        self.world.state.undo.clear()
+
+    @invariant()
+    def issuance_is_free_held_and_escrowed(self) -> None:
+        """All money is somewhere; what vanished was burned as fees or fines."""
+        balances = self.world.balances
+        infos = [info.data for _, info in self.world.system.accounts.items()]
+        assert balances.total_issuance() == sum(data.free + data.reserved for data in infos)
+        held = sum(self.held(ledger) for _, ledger in self.world.escrow.ledgers.items())
+        bonds = sum(bond.amount for _, bond in self.world.escrow.bonds.items())
+        deposits = sum(record.deposit for _, record in self.world.processors.records.items())
+        assert sum(data.reserved for data in infos) == held + bonds + deposits
+
+    @staticmethod
+    def held(ledger: Ledger) -> int:
+        """What a job holds; its account adds up."""
+        total = ledger.pots.total()
+        assert ledger.deposited == ledger.paid + ledger.fees + ledger.refunded + total
+        return total
+
+    @invariant()
+    def only_legal_transitions(self) -> None:
+        """Job states follow the table, ends absorb, and no result is accepted twice."""
+        for job, before in self.states.items():
+            now = self.world.job(job).state
+            if now is not before:
+                assert before in LIVE_STATES, f"job {job} left {before}"
+                assert now in ENDS or now in LEGAL[before] or LEGAL[before] & set(LEGAL), f"{before} -> {now}"
+            self.states[job] = now
+        for event in self.world.events(ExecutionAccepted):
+            key = (event.job, event.slot, event.execution)
+            assert key not in self.accepted, f"{key} accepted twice"
+            self.accepted.add(key)
+        self.world.state.events.clear()
+
+    @invariant()
+    def reserved_stays_within_capacity(self) -> None:
+        """At each start of an interval, all intervals that are open then fit into the processor."""
+        for processor, leases in self.world.processors.leases.items():
+            advert = self.world.processors.adverts.find(processor) or ADVERT
+            for moment in {start for lease in leases for start in starts(lease)}:
+                running = [lease for lease in leases for s in starts(lease) if s <= moment < s + lease.length_ms]
+                assert len(running) <= advert.capacity.cores
+                assert sum(lease.memory_bytes for lease in running) <= advert.capacity.memory_bytes
+
+    def teardown(self) -> None:
+        """Left alone, every job ends, and nothing is held for any."""
+        self.world.slots(40)
+        self.world.slots(400, gap=3)
+        for _ in range(60):
+            if all(self.world.job(job).state in ENDS for job in self.states if self.world.jobs.jobs.find(job)):
+                break
+            self.world.slots(20, gap=3)
+        for job in self.states:
+            record = self.world.jobs.jobs.find(job)
+            assert record is None or record.state in ENDS, f"job {job} is {record}"
+        for account in EVERYONE:
+            assert self.world.balances.held(account, HoldReason.JOB_ESCROW) == 0
+            assert self.world.balances.held(account, HoldReason.BOND) == 0
+        assert not list(self.world.processors.leases.items())
+        self.world.check()
+
+
+def starts(lease: Lease) -> list[int]:
+    """When the lease's intervals begin."""
+    return [lease.offset_ms + n * lease.period_ms for n in range(lease.count)]
+
+
+@pytest.mark.deadline(240)
+class TestJobMachine(JobMachine.TestCase):  # type: ignore[name-defined,misc]  # made by Hypothesis
+    """Every invariant holds whatever anyone does, and every job ends."""
+
+    settings = settings(max_examples=5, stateful_step_count=60, phases=(Phase.generate,))
+
+
