@@ -133,7 +133,8 @@ def local_spec(
 
 
 def _sections(validators: Sequence[GenesisValidator], slot_ms: int, endowed: Iterable[bytes] = ()) -> Sections:
-    accounts = dict.fromkeys([*DEV_ACCOUNTS.values(), *DEV_PROCESSORS.values(), *(validator.account for validator in validators), *endowed])
+    own = [validator.account for validator in validators]
+    accounts = dict.fromkeys([*DEV_ACCOUNTS.values(), *DEV_PROCESSORS.values(), *own, *endowed])
     return {
         "system": {"slotMs": slot_ms},
         "balances": {"balances": [[account, DEV_ENDOWMENT] for account in accounts]},

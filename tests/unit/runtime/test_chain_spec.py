@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from node.beacon_chain import genesis_commitment
-from node.keys.pair import dev_pair
+from node.keys.pair import dev_pair, from_uri
 from runtime import ss58
 from runtime.chain_spec import (
     DEV_ENDOWMENT,
@@ -16,7 +16,7 @@ from runtime.chain_spec import (
     load_chain_spec,
     local_spec,
 )
-from runtime.dev_accounts import DEV_ACCOUNTS, DEV_NAMES, GenesisValidator, dev_validator
+from runtime.dev_accounts import DEV_ACCOUNTS, DEV_NAMES, DEV_PROCESSORS, GenesisValidator, dev_validator
 from runtime.heddle import Heddle
 from runtime.storage import Map, Value
 
@@ -29,6 +29,12 @@ def test_dev_accounts_are_the_well_known_ones(name: str) -> None:
     assert dev_validator(name) == GenesisValidator(
         pair.public, pair.public, pair.public, genesis_commitment(pair.secret)
     )
+
+
+@pytest.mark.parametrize("name", DEV_PROCESSORS)
+def test_dev_processors_are_derived_from_the_dev_accounts(name: str) -> None:
+    """The processors' constants are //Name//processor."""
+    assert from_uri(f"//{name}//processor").public == DEV_PROCESSORS[name]
 
 
 def test_alices_address() -> None:

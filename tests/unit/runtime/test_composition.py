@@ -243,8 +243,7 @@ def test_errors_as_clients_see_them(error: DispatchError, value: DispatchErrorVa
 
 
 def test_clients_find_the_error_by_position() -> None:
-    """The variants whose fields have no names in Substrate have none here: clients read `Module`'s index and error
-    directly, and a digest item's engine and data by position."""
+    """Variants whose fields have no names in Substrate have none here: clients read them by position."""
     shapes = {one.name: one for hint in (DispatchErrorValue, DigestItem) for one in codec_of(hint).shape.variants}
     for name, count in (
         ("Module", 1),
