@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import trio
-from trio import TaskStatus
+from trio_typing import TaskStatus
 
 from node.chain import Chain
 from node.events import Finalised, Imported

@@ -164,7 +164,7 @@ class Balances(Pallet):
         )
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """`balances`: list of [account id as bytes, planck]; each account once, with the existential deposit or more."""
+        """`balances`: list of [account id as bytes, planck]; each once, with the existential deposit or more."""
         total = 0
         for who, amount in config.get("balances", ()):
             if self.system.accounts.contains(who):
@@ -256,7 +256,7 @@ class Balances(Pallet):
             raise TokenError(TokenErrorKind.FUNDS_UNAVAILABLE)
 
     def deposit(self, who: bytes, amount: int) -> None:
-        """Credit what was taken as a fee in this block, to any account that exists or comes to at least the existential deposit."""
+        """Credit what was taken as a fee in this block, to an account that comes to the existential deposit."""
         data = self.system.accounts.get(who).data
         if data.free + amount < self.existential_deposit:
             raise TokenError(TokenErrorKind.BELOW_MINIMUM)
