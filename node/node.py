@@ -68,6 +68,7 @@ class Node:
             self.chain, ports.network, self.gossip, keystore, votes, ports.clock, ports.entropy, voting=validator
         )
         self.sync.on_justification = self.finality.on_justification
+        self.finality.want_block = self.sync.want_block
         self.author = Author(self.chain, self.transactions.pool, keystore, votes)
         self.author.ready = lambda: not self.sync.syncing
 

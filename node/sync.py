@@ -42,6 +42,9 @@ REQUEST = (int, int, HASH)
 RESPONSE = ListOf((Bytes(HEADER_BYTES_MAX), BODY, Maybe(Bytes(JUSTIFICATION_BYTES_MAX))), BLOCKS_PER_REQUEST_MAX)
 IDLE_S = 5.0
 REQUEST_TIMEOUT_MS = 20_000
+WANTED_MAX = 64
+WANTED_PEERS_MAX = 4
+"""Peers asked for a block that a vote names."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,7 @@ class Sync:
         self.peers: dict[PeerId, PeerChain] = {}
         self.on_justification: Callable[[bytes, bytes], None] = lambda _hash, _data: None
         self.syncing = False
+        self._wanted: dict[bytes, str] = {}
         self._wake = trio.Event()
         self._inbox_send, self._inbox = trio.open_memory_channel[tuple[PeerId, Block]](256)
         gossip.on_up.append(self._on_up)
@@ -119,6 +123,12 @@ class Sync:
 
     # Bringing blocks in.
 
+    def want_block(self, peer: str, _number: int, block_hash: bytes) -> None:
+        """Fetch a block that a vote names, on whatever fork: from `peer`, or from whoever has it when that is ""."""
+        if len(self._wanted) < WANTED_MAX:
+            self._wanted[block_hash] = peer
+            self._wake.set()
+
     async def _import_announced(self) -> None:
         async for peer, block in self._inbox:
             if not await self.take(peer, block):
@@ -164,6 +174,9 @@ class Sync:
             self._wake = trio.Event()
             for peer in self._ahead():
                 await self._fetch_from(peer)
+            wanted, self._wanted = self._wanted, {}
+            for block_hash, named_by in wanted.items():
+                await self._fetch_wanted(block_hash, named_by)
             self.syncing = False
 
     def _ahead(self) -> list[PeerId]:
@@ -196,6 +209,20 @@ class Sync:
                 state.best_number = 0
                 return
             start += count
+
+    async def _fetch_wanted(self, block_hash: bytes, named_by: str) -> None:
+        """Ranges from our finalised head up to a wanted block, from the first peer that gives it."""
+        asked = [PeerId(named_by)] if named_by in self.peers else list(self.peers)[:WANTED_PEERS_MAX]
+        for peer in asked:
+            start = self.chain.finalised.number + 1
+            count = 1
+            while count and not self.chain.store.knows(block_hash):
+                try:
+                    count = await self._fetch_range(peer, start, block_hash)
+                except RequestFailed as failed:
+                    log.debug("wanted block", peer=peer, reason=str(failed))
+                    break
+                start += count
 
     async def _fetch_range(self, peer: PeerId, start: int, target: bytes) -> int:
         """Import one range; how many blocks of it are now stored (0: give this peer up)."""
