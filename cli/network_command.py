@@ -54,7 +54,7 @@ def up(
     started = [node.name for node in network.nodes]
     for name in started:
         network = start_node(network, name)
-        note(f"{name}: pid {pid_of(network.node(name))}, log {network.node(name).log}", as_json=as_json)
+        note(f"{name}: pid {pid_of(network.node(name))}", as_json=as_json)
     try:
         for name in started:
             await_ready(network.node(name))
@@ -62,6 +62,7 @@ def up(
         stop_nodes(network, started)
         raise
     show(network, as_json=as_json)
+    note(f"Logs and data: {network.base_path}", as_json=as_json)
     note("Look at it with `heddle network status`, end it with `heddle network down`.", as_json=as_json)
 
 
@@ -248,7 +249,8 @@ def describe(node: NodeRecord) -> dict[str, Any]:
 def show(network: Network, *, as_json: bool) -> None:
     """Print all nodes."""
     nodes = [describe(node) for node in network.nodes]
-    names = ("name", "role", "pid", "rpc_port", "p2p_port", "peers", "best", "finalized", "log")
+    names = ("name", "role", "pid", "rpc_port", "p2p_port", "peers", "best", "finalized")
     rows = [["-" if node[name] is None else node[name] for name in names] for node in nodes]
+    heads = [name.replace("_port", "").replace("finalized", "final") for name in names]
     document = {"base_path": network.base_path, "chain_spec": network.chain_spec, "nodes": nodes}
-    emit(document, as_json=as_json, human=table(names, rows, empty="no nodes"))
+    emit(document, as_json=as_json, human=table(heads, rows, empty="no nodes"))

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from cli.errors import CliError
 
 
+PIPE_COLUMNS = 160
+"""Width of a table that goes into a file or a pipe."""
+
+
 def console(*, stderr: bool = False) -> "Console":
-    """A rich console on standard output or standard error; colours only where it is a terminal."""
+    """A rich console on standard output or standard error; colours and its width only where it is a terminal."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = PIPE_COLUMNS
+    return made
 
 
 def plain(value: Any) -> Any:
