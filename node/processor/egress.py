@@ -238,10 +238,19 @@ async def _read(response: httpcore.Response, reply_bytes_max: int) -> FetchReply
     if len(response.headers) > REPLY_HEADERS_MAX or head_bytes > REPLY_HEAD_BYTES_MAX:
         raise FetchFailed(f"more than {REPLY_HEADERS_MAX} headers or {REPLY_HEAD_BYTES_MAX} bytes of them")
     body = bytearray()
-    async for part in response.aiter_stream():
-        body += part
-        if len(body) > reply_bytes_max:
-            raise FetchFailed(f"reply is longer than {reply_bytes_max} bytes")
+    # A loop that is left early would leave httpcore's generators to the garbage collector; so where the reply is too
+    # long the connection is closed under it and it runs out by itself.
+    try:
+        async for part in response.aiter_stream():
+            if len(body) <= reply_bytes_max:
+                body += part
+                if len(body) > reply_bytes_max:
+                    await response.extensions["network_stream"].aclose()
+    except (httpcore.NetworkError, httpcore.ProtocolError):
+        if len(body) <= reply_bytes_max:
+            raise
+    if len(body) > reply_bytes_max:
+        raise FetchFailed(f"reply is longer than {reply_bytes_max} bytes")
     headers = sorted((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in response.headers)
     return FetchReply(response.status, tuple(headers), bytes(body))
 

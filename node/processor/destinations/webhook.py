@@ -1,9 +1,9 @@
 """Results to a REST endpoint, by Standard Webhooks (https://www.standardwebhooks.com).
 
 Each request carries `webhook-id` (the idempotency key: the same for every attempt, so that a receiver that got it
-twice can tell), `webhook-timestamp` and `webhook-signature`, an HMAC-SHA256 over id, time and body. 2xx is success; 410 says that
-the endpoint is gone for good; other 4xx and redirects are permanent failures; 429, 5xx and no answer are tried again,
-after Retry-After where it is given, within bounds. The egress guard applies.
+twice can tell), `webhook-timestamp` and `webhook-signature`, an HMAC-SHA256 over id, time and body. 2xx is success;
+410 says that the endpoint is gone for good; other 4xx and redirects are permanent failures; 429, 5xx and no answer are
+tried again, after Retry-After where it is given, within bounds. The egress guard applies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 import trio
-from standardwebhooks.webhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from node.processor.egress import EgressGuard
 from node.processor.runtimes.spec import DestinationRefused, FetchFailed, FetchRequest
@@ -68,7 +68,7 @@ def _wall_ms() -> int:
 def _signer(secret: str) -> Webhook:
     try:
         signer = Webhook(secret)
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, EmptyWebhookSecretError) as error:
         raise WebhookInvalid("secret is not whsec_ and base64") from error
     key = signer._whsecret  # noqa: SLF001 - the library has no other way to its length
     if not SECRET_BYTES_MIN <= len(key) <= SECRET_BYTES_MAX:

@@ -26,6 +26,7 @@ from node.processor.runtimes.artifacts import (
     REPOSITORY,
     SOURCES,
     ArtifactMissing,
+    compiled_path,
     cpython_path,
     default_cache_dir,
     sha256_file,
@@ -167,6 +168,17 @@ def prepare(cache_dir: Path, say: Say, *, pin: bool = False) -> None:
             say(f"{runtime}: {path.name} ({path.stat().st_size >> 20} MiB, {time.monotonic() - started:.1f} s)")
 
 
+def check(cache_dir: Path) -> list[str]:
+    """What `prepare` would have to make, by name; empty when all is there."""
+    missing = [target.name for target in targets(cache_dir) if not target.ready()]
+    for runtime in ("javascript", "python"):
+        if not compiled_path(runtime, cache_dir).is_file():
+            missing.append(f"compiled {runtime}")
+    if sha256_file(cpython_path()) != CPYTHON_SHA256:
+        missing.append("the pinned CPython")
+    return missing
+
+
 def _build(target: Target, toolchain: Toolchain, say: Say, *, pin: bool) -> None:
     say(f"building {target.name} to wasm")
     started = time.monotonic()
@@ -191,8 +203,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m node.processor.runtimes.build", description=__doc__)
     parser.add_argument("--cache-dir", type=Path, default=default_cache_dir())
     parser.add_argument("--pin", action="store_true", help="print the hashes of a fresh build instead of checking them")
+    parser.add_argument("--check", action="store_true", help="make nothing; 1 and a list if something is missing")
     arguments = parser.parse_args()
     try:
+        if arguments.check:
+            missing = check(arguments.cache_dir)
+            print(f"runtimes: missing: {', '.join(missing)}" if missing else "runtimes: complete")  # noqa: T201
+            return int(bool(missing))
         prepare(arguments.cache_dir, lambda text: print(f"runtimes: {text}", flush=True), pin=arguments.pin)  # noqa: T201
     except (BuildFailed, ArtifactMissing) as error:
         print(f"runtimes: {error}", file=sys.stderr)  # noqa: T201

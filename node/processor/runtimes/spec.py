@@ -25,6 +25,7 @@ ENVIRONMENT_ENTRIES_MAX = 64
 ENVIRONMENT_BYTES_MAX = 64 * 1024
 ENTRYPOINT_BYTES_MAX = 64
 SEED_BYTES = 32
+NOW_MS_MAX = 4_102_444_800_000  # the year 2100: in nanoseconds, and with every sleep added, it fits a u64
 JOB_ID_BYTES_MAX = 128
 FETCH_HOSTS_MAX = 32
 TAPE_BYTES_MAX = 8 * MIB
@@ -143,7 +144,7 @@ def check_spec(spec: RunSpec) -> None:
     _bound("job.id bytes", len(spec.job.id.encode()), 0, JOB_ID_BYTES_MAX)
     _bound("capabilities.fetch hosts", len(spec.capabilities.fetch), 0, FETCH_HOSTS_MAX)
     _bound("seed bytes", len(spec.seed), SEED_BYTES, SEED_BYTES)
-    _bound("now_ms", spec.now_ms, 0, (1 << 53) - 1)
+    _bound("now_ms", spec.now_ms, 0, NOW_MS_MAX)
     _bound("checkpoint bytes", len(spec.checkpoint or b""), 0, CHECKPOINT_BYTES_MAX)
     for name, number in (("execution", spec.job.execution), ("slot", spec.job.slot), ("attempt", spec.job.attempt)):
         _bound(f"job.{name}", number, 0, (1 << 32) - 1)

@@ -402,10 +402,10 @@ class Wasi:
         if delta >= 1 << 63:
             delta -= 1 << 64
         bases = {0: 0, 1: descriptor.offset, 2: len(file.data)}
-        if whence not in bases or bases[whence] + delta < 0:
+        if whence not in bases or not 0 <= bases[whence] + delta < 1 << 63:
             raise WasiError(Errno.INVAL)
         descriptor.offset = bases[whence] + delta
-        self._guest.write_u64(result, descriptor.offset & ((1 << 64) - 1))
+        self._guest.write_u64(result, descriptor.offset)
 
     def fd_tell(self, fd: int, result: int) -> None:
         descriptor, _ = self._file(fd)
