@@ -195,7 +195,7 @@ class Process:
         gc.set_threshold(GC_ALLOCATIONS, 50, 50)
         code = EXIT_OK
         try:
-            async with trio.open_nursery() as nursery, self.network.run():
+            async with self.network.run(), trio.open_nursery() as nursery:
                 nursery.start_soon(self._until_signal, nursery.cancel_scope)
                 nursery.start_soon(self.node.keystore.run_watch, lambda: None, logger("keystore"))
                 port = await nursery.start(self.rpc.run)
