@@ -126,7 +126,8 @@ class Voter:
             actions = self._intake.on_vote(peer, message, now_ms)
         elif isinstance(message, CommitMessage) and message.set_id == state.set_id:
             actions = self._intake.on_commit(peer, message, now_ms)
-        return actions + self._advance(now_ms)
+        # What changed something was passed on or answered; all else leaves the timer as it was set.
+        return actions + self._advance(now_ms) if actions else []
 
     def on_timeout(self, now_ms: int) -> list[Action]:
         """Do what has become due."""

@@ -216,7 +216,7 @@ def rounds(draw: st.DrawFn) -> tuple[list[int], list[int], list[tuple[Phase, int
     return weights, parents, votes
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(rounds())
 def test_round_equals_the_model(drawn: tuple[list[int], list[int], list[tuple[Phase, int, int]]]) -> None:
     """Over random trees, weights and votes with equivocators, every step gives the model's state."""

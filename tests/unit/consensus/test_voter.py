@@ -15,7 +15,6 @@ from consensus.grandpa.actions import (
     RequestJustification,
     Send,
     SetChanged,
-    SetTimer,
     WantBlock,
 )
 from consensus.grandpa.messages import (
@@ -181,7 +180,7 @@ def test_votes_for_unknown_blocks_wait() -> None:
     scene = VoterScene(CHAIN[:1])
     actions = scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1])))
     assert WantBlock("peer", ref(CHAIN[1])) in actions
-    assert scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1])), "other") == scene.log[-1:]
+    assert scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1])), "other") == []
     assert scene.finality.report().prevotes.current_weight == 0
     scene.block(CHAIN[1])
     assert scene.finality.report().prevotes.current_weight == 1
@@ -200,7 +199,7 @@ def test_gossip_rules() -> None:
         (penalty,) = [action for action in scene.hear(message) if isinstance(action, Penalise)]
         assert reason in penalty.reason
     for dropped in (gossip("bob", Phase.PREVOTE, ref(CHAIN[1]), 5), gossip("bob", Phase.PREVOTE, ref(CHAIN[1]), 1, 3)):
-        assert [type(action) for action in scene.hear(dropped)] == [SetTimer]
+        assert scene.hear(dropped) == []
     scene.hear(Neighbour(1, 0, 0))
     assert any(isinstance(a, Penalise) for a in scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1]), 5)))
     assert Broadcast(good, "peer") in scene.hear(good)

@@ -111,7 +111,7 @@ def test_a_restart_of_all_nodes_at_once(tmp_path: Path) -> None:
     """The whole network crashes in the middle of rounds and goes on, without a second vote by any key."""
 
     async def test(world: World) -> None:
-        for pause_s in (4.13, 3.27, 5.31):
+        for pause_s in (4.13, 3.27):
             await trio.sleep(pause_s)
             for machine in world.machines:
                 await machine.crash()
