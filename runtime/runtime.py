@@ -30,7 +30,7 @@ from runtime.errors import (
 from runtime.pallet import CallDefinition, Origin, Pallet, RuntimeCall
 from runtime.scale import Codec, Named, Registry, ScaleError
 from runtime.scale.codec import Field, Shape, VariantShape, decode_compact, encode_compact, integer
-from runtime.scale.declare import docs_of
+from runtime.scale.declare import PLACEHOLDERS, SHARED, docs_of
 from runtime.state import LAYERS_MAX, State
 from runtime.types import Hash
 
@@ -42,9 +42,12 @@ class RuntimeEvent:
     """As a type hint: any event of the composed runtime."""
 
 
+PLACEHOLDERS.update((RuntimeCall, RuntimeEvent))
+
+
 def new_registry() -> Registry:
     """A registry in which pallets may refer to `RuntimeCall` before all pallets are known."""
-    registry = Registry()
+    registry = Registry(SHARED)
     for placeholder in (RuntimeCall, RuntimeEvent):
         registry.forwards[placeholder] = _late(placeholder)
     return registry

@@ -31,7 +31,12 @@ def check_era(system: System, extrinsic: Extrinsic, number: int) -> bytes:
     if extrinsic.era.period == 0:
         return system.genesis_hash
     birth = extrinsic.era.birth(number)
-    found = system.block_hash(birth) if birth < number else ZERO_HASH
+    if birth == number:
+        raise InvalidTransaction(
+            Validity.ANCIENT_BIRTH_BLOCK,
+            f"the era of {extrinsic.era.period} blocks ended before block {number}; sign again",
+        )
+    found = system.block_hash(birth)
     if found == ZERO_HASH:
         raise InvalidTransaction(
             Validity.ANCIENT_BIRTH_BLOCK, f"the era starts at block {birth}, whose hash is not known at {number}"

@@ -32,6 +32,10 @@ from runtime.scale.codec import (
 from runtime.scale.hints import Bounded, Fixed, Named, SumType, Uint, enum_variant_name
 
 
+class Placeholder(TypeError):
+    """The hint refers to a type that only a registry with its `forwards` can build."""
+
+
 class Registry:
     """Builds codecs and remembers them, so that equal hints share one codec (and one metadata type id).
 
@@ -50,8 +54,17 @@ class Registry:
             return self.forwards[hint]
         known = self._known.get(hint)
         if known is None:
-            known = self._known[hint] = self._build(hint)
+            known = self._known[hint] = self._shared(hint) or self._build(hint)
         return known
+
+    def _shared(self, hint: Any) -> Codec | None:
+        """The parent's codec: for all types that do not refer to a placeholder, so that they are compiled once."""
+        if self._parent is None:
+            return None
+        try:
+            return self._parent.codec(hint)
+        except Placeholder:
+            return None
 
     def _build(self, hint: Any) -> Codec:
         origin = typing.get_origin(hint)
@@ -76,6 +89,8 @@ class Registry:
             return self._sum(hint)
         if dataclasses.is_dataclass(hint):
             return self._dataclass(hint)
+        if hint in PLACEHOLDERS:
+            raise Placeholder(f"{hint.__name__} is known to a composed runtime only")
         raise TypeError(f"{hint!r} has no SCALE form (plain int needs a width: U8..U128)")
 
     def _annotated(self, base: Any, *marks: Any) -> Codec:
@@ -292,9 +307,11 @@ def _runs(fields: list[tuple[str, Codec]]) -> list[list[tuple[str, Codec]]]:
     return runs
 
 
-_SHARED = Registry()
+PLACEHOLDERS: set[Any] = set()
+"""Classes that stand for a type of the composed runtime; `runtime.runtime` names them."""
+SHARED = Registry()
 
 
 def codec_of(hint: Any) -> Codec:
     """The codec of a type that does not refer to the runtime's calls or events."""
-    return _SHARED.codec(hint)
+    return SHARED.codec(hint)
