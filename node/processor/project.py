@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node.processor.project_terms import FIELDS as TERMS_FIELDS
+from node.processor.project_terms import Terms, TermsInvalid, read_terms
 from node.processor.runtimes.spec import RUNTIME_NAMES, Capabilities, Limits
 
 FILE_NAME = "heddle.toml"
@@ -18,6 +20,7 @@ DURATION_MS_MAX = 24 * 3600 * 1000
 PACKAGE_PREFIX = "pypi:"
 
 _TOP = {"name", "description", "runtime", "script", "entrypoint", "input", "slots", "reward", "duration_ms"}
+_TERMS = {"destinations", *TERMS_FIELDS}
 _RESOURCES = {"fuel", "memory_bytes", "storage_bytes", "network_requests", "output_bytes"}
 _CAPABILITIES = {"fetch", "storage", "sign"}
 
@@ -43,6 +46,7 @@ class Project:
     limits: Limits
     capabilities: Capabilities
     environment: dict[str, str]
+    terms: Terms
 
     def read_script(self) -> bytes:
         """The script's bytes; ProjectInvalid where the file is missing."""
@@ -68,7 +72,7 @@ def load_project(folder: Path) -> Project:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectInvalid(f"{path}: {error}") from error
     tables = {"resources", "capabilities", "environment"}
-    _known("", raw, _TOP | tables)
+    _known("", raw, _TOP | tables | _TERMS)
     resources, granted, environment = (_table(raw, name) for name in ("resources", "capabilities", "environment"))
     _known("resources.", resources, _RESOURCES)
     _known("capabilities.", granted, _CAPABILITIES)
@@ -90,7 +94,15 @@ def load_project(folder: Path) -> Project:
         limits=_limits(resources, duration_ms),
         capabilities=_capabilities(granted),
         environment=_environment(environment),
+        terms=_terms(raw, duration_ms),
     )
+
+
+def _terms(raw: dict[str, Any], duration_ms: int) -> Terms:
+    try:
+        return read_terms(raw, duration_ms)
+    except TermsInvalid as error:
+        raise ProjectInvalid(str(error)) from error
 
 
 def _known(prefix: str, table: dict[str, Any], names: set[str]) -> None:

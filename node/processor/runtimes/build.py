@@ -199,6 +199,12 @@ def _build(target: Target, toolchain: Toolchain, say: Say, *, pin: bool) -> None
     say(f"{target.name}: {size} bytes in {time.monotonic() - started:.1f} s{'' if pin else ', sha256 as pinned'}")
 
 
+def say(text: str) -> None:
+    """One line of progress."""
+    sys.stdout.write(f"runtimes: {text}\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Entry point: progress on standard output, 1 with the reason on standard error."""
     parser = argparse.ArgumentParser(prog="python -m node.processor.runtimes.build", description=__doc__)
@@ -209,11 +215,11 @@ def main() -> int:
     try:
         if arguments.check:
             missing = check(arguments.cache_dir)
-            print(f"runtimes: missing: {', '.join(missing)}" if missing else "runtimes: complete")  # noqa: T201
+            say(f"missing: {', '.join(missing)}" if missing else "complete")
             return int(bool(missing))
-        prepare(arguments.cache_dir, lambda text: print(f"runtimes: {text}", flush=True), pin=arguments.pin)  # noqa: T201
+        prepare(arguments.cache_dir, say, pin=arguments.pin)
     except (BuildFailed, ArtifactMissing) as error:
-        print(f"runtimes: {error}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"runtimes: {error}\n")
         return 1
     return 0
 

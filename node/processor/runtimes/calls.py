@@ -25,7 +25,7 @@ from node.processor.runtimes.spec import (
     RunSpec,
 )
 from node.processor.runtimes.tape import Tape, TapeEntry, TapeFull
-from node.processor.runtimes.wasi import SeededRandom, VirtualClock
+from node.processor.runtimes.virtual import SeededRandom, VirtualClock
 
 KEY_BYTES_MAX = 256
 RANDOM_BYTES_MAX = 64 * 1024

@@ -25,7 +25,6 @@ from wasmtime import (
     WasmtimeError,
 )
 
-from node.processor.runtimes import wasi
 from node.processor.runtimes.artifacts import SOURCES, ArtifactMissing, runtime_id
 from node.processor.runtimes.calls import CALL_NAME_BYTES_MAX, CallChannel, HostCalls, Link
 from node.processor.runtimes.ended import GuestExit, RunEnded, over
@@ -45,6 +44,9 @@ from node.processor.runtimes.outcome import (
     clip_message,
 )
 from node.processor.runtimes.spec import RunSpec
+from node.processor.runtimes.virtual import SeededRandom, VirtualClock
+from node.processor.runtimes.wasi import Wasi
+from node.processor.runtimes.wasi_abi import MODULE, SIGNATURES
 
 HOST_MODULE = "heddle"
 # A host call costs this much fuel and one more per byte it moves, so that a loop of host calls meets the fuel limit
@@ -77,15 +79,15 @@ class _Run:
         self.store.set_fuel(spec.limits.fuel)
         storage = Storage(spec.limits.storage_bytes, spec.capabilities.storage)
         files = FileSystem(storage)
-        clock = wasi.VirtualClock(spec.now_ms)
-        random = wasi.SeededRandom(spec.seed)
+        clock = VirtualClock(spec.now_ms)
+        random = SeededRandom(spec.seed)
         self.calls = HostCalls(spec, link, storage, clock, random, _texts(spec))
         files.add_folder("tmp")
         python = spec.runtime == "python"
         if python:
             files.add_runtime_file("job", "boot.py", _source("guest/boot.py"))
             files.add_channel("job", "channel")
-        self.wasi = wasi.Wasi(
+        self.wasi = Wasi(
             files,
             clock,
             random,
@@ -150,13 +152,13 @@ class Sandbox:
         self._run: _Run | None = None
         self._linker = Linker(self._modules.engine)
         self._known: set[tuple[str, str]] = set()
-        for name, signature in wasi.SIGNATURES.items():
+        for name, signature in SIGNATURES.items():
             self._define_wasi(name, signature)
         self._define(HOST_MODULE, "request", "iiii", lambda run, arguments: run.request(*arguments))
         self._define(HOST_MODULE, "reply", "iii", lambda run, arguments: run.take_reply(*arguments))
 
     def _define_wasi(self, name: str, signature: str) -> None:
-        self._define(wasi.MODULE, name, signature, lambda run, arguments: run.wasi.call(name, arguments))
+        self._define(MODULE, name, signature, lambda run, arguments: run.wasi.call(name, arguments))
 
     def _define(self, module: str, name: str, signature: str, body: Callable[[_Run, tuple[int, ...]], int]) -> None:
         kinds = {"i": ValType.i32, "I": ValType.i64}

@@ -2,25 +2,22 @@
 
 wasmtime's own WASI has no disk quota, a real clock and random, and a sleep that neither fuel nor epoch can stop. This
 one answers all 43 functions that CPython imports. The clock starts at the job's time and advances by CLOCK_STEP_NS on
-each reading and by each sleep; random bytes come from the job's seed; files are `files.py`. What a guest prints goes
-to its log.
+each reading and by each sleep; random bytes come from the job's seed (both in `virtual.py`); files are `files.py`. What
+a guest prints goes to its log.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Protocol
 
 from node.processor.runtimes.ended import GuestExit
 from node.processor.runtimes.files import Channel, Directory, File, FileSystem, Node
 from node.processor.runtimes.memory import GuestMemory, OutOfBounds
+from node.processor.runtimes.virtual import CLOCK_STEP_NS, SeededRandom, VirtualClock
+from node.processor.runtimes.wasi_abi import Errno, FileType
 
-MODULE = "wasi_snapshot_preview1"
-CLOCK_STEP_NS = 1_000_000
-SLEEP_NS_MAX = 1 << 62
 VECTORS_MAX = 1_024
 READ_BYTES_MAX = 4 << 20
 DESCRIPTORS_MAX = 128
@@ -29,35 +26,6 @@ SUBSCRIPTIONS_MAX = 64
 RANDOM_BYTES_MAX = 1 << 20
 FIRST_FREE_DESCRIPTOR = 4
 ALL_RIGHTS = (1 << 29) - 1
-
-
-class Errno(IntEnum):
-    """The error numbers of preview 1 that are used here."""
-
-    SUCCESS = 0
-    ACCES = 2
-    BADF = 8
-    EXIST = 20
-    FAULT = 21
-    INVAL = 28
-    ISDIR = 31
-    MFILE = 33
-    NAMETOOLONG = 37
-    NOENT = 44
-    NOTDIR = 54
-    NOTEMPTY = 55
-    NOTSUP = 58
-    PERM = 63
-    SPIPE = 70
-    NOTCAPABLE = 76
-
-
-class FileType(IntEnum):
-    """`filetype` of preview 1."""
-
-    CHARACTER_DEVICE = 2
-    DIRECTORY = 3
-    REGULAR_FILE = 4
 
 
 class WasiError(Exception):
@@ -73,44 +41,6 @@ class HostChannel(Protocol):
 
     def write(self, frame: bytes) -> None: ...
     def read(self, length: int) -> bytes: ...
-
-
-class SeededRandom:
-    """A stream of bytes that follows from a seed: blake2b(seed ‖ counter), block after block."""
-
-    def __init__(self, seed: bytes) -> None:
-        self._seed = seed
-        self._counter = 0
-        self._left = b""
-
-    def take(self, length: int) -> bytes:
-        """The next `length` bytes."""
-        blocks = [self._left]
-        have = len(self._left)
-        while have < length:
-            blocks.append(hashlib.blake2b(self._seed + self._counter.to_bytes(8, "little")).digest())
-            self._counter += 1
-            have += 64
-        joined = b"".join(blocks)
-        self._left = joined[length:]
-        return joined[:length]
-
-
-class VirtualClock:
-    """Nanoseconds since 1970 that only the guest's own actions advance."""
-
-    def __init__(self, now_ms: int) -> None:
-        self.start_ns = now_ms * 1_000_000
-        self.now_ns = self.start_ns
-
-    def read_ns(self) -> int:
-        """The time, one step later than the last reading."""
-        self.now_ns += CLOCK_STEP_NS
-        return self.now_ns
-
-    def sleep_ns(self, duration_ns: int) -> None:
-        """Pass the time at once."""
-        self.now_ns = min(self.now_ns + max(duration_ns, 0), SLEEP_NS_MAX)
 
 
 @dataclass(slots=True)
@@ -540,51 +470,3 @@ def _file_type(node: Node | None) -> FileType:
     if isinstance(node, Directory):
         return FileType.DIRECTORY
     return FileType.CHARACTER_DEVICE
-
-
-# Parameter kinds of each function: i is i32, I is i64. Every one returns an i32, except proc_exit.
-SIGNATURES = {
-    "args_get": "ii",
-    "args_sizes_get": "ii",
-    "environ_get": "ii",
-    "environ_sizes_get": "ii",
-    "clock_res_get": "ii",
-    "clock_time_get": "iIi",
-    "fd_advise": "iIIi",
-    "fd_allocate": "iII",
-    "fd_close": "i",
-    "fd_datasync": "i",
-    "fd_fdstat_get": "ii",
-    "fd_fdstat_set_flags": "ii",
-    "fd_filestat_get": "ii",
-    "fd_filestat_set_size": "iI",
-    "fd_filestat_set_times": "iIIi",
-    "fd_pread": "iiiIi",
-    "fd_prestat_get": "ii",
-    "fd_prestat_dir_name": "iii",
-    "fd_pwrite": "iiiIi",
-    "fd_read": "iiii",
-    "fd_readdir": "iiiIi",
-    "fd_seek": "iIii",
-    "fd_sync": "i",
-    "fd_tell": "ii",
-    "fd_write": "iiii",
-    "path_create_directory": "iii",
-    "path_filestat_get": "iiiii",
-    "path_filestat_set_times": "iiiiIIi",
-    "path_link": "iiiiiii",
-    "path_open": "iiiiiIIii",
-    "path_readlink": "iiiiii",
-    "path_remove_directory": "iii",
-    "path_rename": "iiiiii",
-    "path_symlink": "iiiii",
-    "path_unlink_file": "iii",
-    "poll_oneoff": "iiii",
-    "proc_exit": "i",
-    "random_get": "ii",
-    "sched_yield": "",
-    "sock_accept": "iii",
-    "sock_recv": "iiiiii",
-    "sock_send": "iiiii",
-    "sock_shutdown": "ii",
-}

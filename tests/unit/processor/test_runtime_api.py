@@ -226,11 +226,11 @@ def test_memory_that_a_module_starts_with_counts() -> None:
 def test_the_clock_and_chance_are_the_jobs_own() -> None:
     """Time starts at the job's and passes by looking and sleeping alone; random numbers follow from the seed."""
     script = """
-import random, time, heddle
+import random, time as clock, heddle
 def main(h):
-    start = time.time()
-    time.sleep(3600)
-    return [start, time.time() - start >= 3600, random.random(), h.random(2).hex()]
+    start = clock.time()
+    clock.sleep(3600)
+    return [start, clock.time() - start >= 3600, random.random(), h.random(2).hex()]
 """
     first, again, other = outcomes(
         make_spec("python", script), make_spec("python", script), make_spec("python", script, seed=bytes(32))

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from wasmtime import Limits, Memory, MemoryType, Module, Store
+from wasmtime import FuncType, Limits, Memory, MemoryType, Module, Store
 
 from node.processor.runtimes.artifacts import compiled_path, default_cache_dir
 from node.processor.runtimes.ended import GuestExit, RunEnded
@@ -13,15 +13,9 @@ from node.processor.runtimes.engine import make_engine
 from node.processor.runtimes.files import ENTRY_BYTES, FileSystem, Storage
 from node.processor.runtimes.memory import GuestMemory
 from node.processor.runtimes.outcome import CapabilityDenied, OutOfResources, Resource
-from node.processor.runtimes.wasi import (
-    CLOCK_STEP_NS,
-    DESCRIPTORS_MAX,
-    SIGNATURES,
-    Errno,
-    SeededRandom,
-    VirtualClock,
-    Wasi,
-)
+from node.processor.runtimes.virtual import CLOCK_STEP_NS, SeededRandom, VirtualClock
+from node.processor.runtimes.wasi import DESCRIPTORS_MAX, Wasi
+from node.processor.runtimes.wasi_abi import SIGNATURES, Errno
 
 QUOTA = 4_096
 ROOT = 3
@@ -103,8 +97,8 @@ def test_every_function_that_cpython_imports_is_answered() -> None:
     module = Module.deserialize_file(make_engine(), str(compiled_path("python", default_cache_dir())))
     needed = {}
     for item in module.imports:
-        kinds = "".join({"i32": "i", "i64": "I"}[str(kind)] for kind in getattr(item.type, "params"))  # noqa: B009
-        needed[item.name] = kinds
+        assert isinstance(item.type, FuncType)
+        needed[item.name] = "".join({"i32": "i", "i64": "I"}[str(kind)] for kind in item.type.params)
     assert needed == SIGNATURES
     assert len(needed) == 43
     assert all(callable(getattr(Wasi, name)) for name in SIGNATURES)
