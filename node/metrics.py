@@ -53,6 +53,7 @@ class Metrics:
     def __init__(
         self, *, name: str, version: str, chain: str, authority: bool, start_time: float | None = None
     ) -> None:
+        # The library leaves this function without types.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._chain_metrics()

@@ -207,7 +207,7 @@ class Process:
                 nursery.start_soon(self.node.run)
                 if self.processor is not None:
                     nursery.start_soon(self.processor.run)
-        except* Exception:
+        except* Exception:  # the supervisor of the whole node
             log.exception("Essential task failed: the node stops")
             code = EXIT_FAILED
         return code

@@ -348,6 +348,7 @@ class Escrow(Pallet):
         for _key, bond in self.bonds.items():  # noqa: PERF102 - storage maps have items only
             bonds[bond.processor] = bonds.get(bond.processor, 0) + bond.amount
         for reason, expected in ((HoldReason.JOB_ESCROW, held), (HoldReason.BOND, bonds)):
+            # A storage map: `items` is its only walk.
             for who, _holds in self.balances.holds.items():  # noqa: PERF102
                 found = self.balances.held(who, reason)
                 if found != expected.pop(who, 0):

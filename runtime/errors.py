@@ -124,6 +124,7 @@ class DispatchErrorValue(SumType):
 
 def _plain(index: int, name: str) -> type[DispatchErrorValue]:
     cls = type(name + "Value", (DispatchErrorValue,), {"__slots__": (), "__doc__": "", "__eq__": _same_type})
+    # A class made by type() has no declared __hash__ to assign to.
     cls.__hash__ = object.__hash__  # type: ignore[assignment]
     return variant(index, name)(cls)
 

@@ -104,6 +104,7 @@ def call(
     """
 
     def mark(function: F) -> F:
+        # A function takes any attribute, which its type does not say.
         function.__call_mark__ = CallMark(index, weight, dispatch_class, pays_fee, since, until)  # type: ignore[attr-defined]
         return function
 

@@ -74,6 +74,46 @@ MUTANTS: tuple[Mutant, ...] = (
         "        if found == b'':\n            raise ProofRejected",
         ("tests/unit/tree/test_proof.py",),
     ),
+    Mutant(
+        "refund",
+        "what an ended job did not spend goes back to its payer",
+        "pallets/escrow.py",
+        "refunded=ledger.refunded + left))",
+        "refunded=ledger.refunded))",
+        ("tests/unit/pallets/jobs/test_flow.py",),
+    ),
+    Mutant(
+        "nonce",
+        "a nonce is used once",
+        "runtime/validity.py",
+        "if extrinsic.nonce < expected:",
+        "if extrinsic.nonce + 1 < expected:",
+        ("tests/unit/runtime/test_executive.py",),
+    ),
+    Mutant(
+        "fee",
+        "the tip goes to the author",
+        "pallets/transaction_payment.py",
+        "share = self.fees * AUTHOR_PERCENT // 100 + self.tips",
+        "share = (self.fees + self.tips) * AUTHOR_PERCENT // 100",
+        ("tests/unit/runtime/test_executive.py",),
+    ),
+    Mutant(
+        "limit",
+        "a job has at most 64 slots",
+        "pallets/jobs/validate.py",
+        "if not 0 < spec.slots <= bounds.SLOTS_MAX:",
+        "if not 0 < spec.slots:",
+        ("tests/unit/pallets/jobs/test_registration.py",),
+    ),
+    Mutant(
+        "fence",
+        "a report of an earlier attempt is refused",
+        "pallets/jobs/pallet.py",
+        "if record.attempt != attempt:",
+        "if record.attempt < attempt:",
+        ("tests/unit/pallets/jobs/test_flow.py",),
+    ),
 )
 
 

@@ -230,7 +230,7 @@ class Watcher:
             outcome = await self._outcome(duty, key, record)
             delivered = await self._deliver_all(duty, key, outcome)
             await self._report(duty, key, delivered)
-        except Exception:
+        except Exception:  # the supervisor of one attempt: the others and the node must live
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
             self._active.discard(key)

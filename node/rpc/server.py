@@ -94,7 +94,7 @@ class Listener:
             await self._serve(stream, name)
         except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as gone:
             self.log.debug("client gone", client=name, reason=str(gone.exceptions[0]))
-        except* Exception:
+        except* Exception:  # the supervisor of one connection
             self.log.exception("connection failed", client=name)
         finally:
             self._connections -= 1

@@ -68,6 +68,7 @@ def scale_path(*path: str) -> Callable[[T], T]:
     """Give a dataclass, enum or sum type the metadata path that Substrate clients know it by."""
 
     def mark(cls: T) -> T:
+        # A class takes any attribute, which its type does not say.
         cls.__scale_path__ = path  # type: ignore[attr-defined]
         return cls
 

@@ -105,6 +105,7 @@ def event_of_job(number: int, record: EventRecord, job: int, pallets: dict[type,
     event = record.event
     if not isinstance(event, Event) or getattr(event, "job", None) != job:
         return None
+    # Events are dataclasses; their common base does not say so.
     named = {field.name.rstrip("_"): getattr(event, field.name) for field in fields(event)}  # type: ignore[arg-type]
     return {
         "index": number,
