@@ -21,6 +21,7 @@ COMMANDS: dict[str, str] = {
     "chain": "What a chain starts from, and what a node knows of it.",
     "wallet": "Keep accounts, look at their balances, pay with them.",
     "network": "Start, look at and stop a network of real nodes on this machine.",
+    "job": "Make a job, send it, watch it run, and get its results.",
     "benchmark": "Measure what a node does, as ratios.",
 }
 

@@ -9,7 +9,7 @@ DEFAULT_URL = "http://127.0.0.1:9944"
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 UrlOption = Annotated[
-    str, typer.Option("--url", envvar="HEDDLE_URL", metavar="URL", help="The node's JSON-RPC address.")
+    str, typer.Option("--url", "--rpc", envvar="HEDDLE_URL", metavar="URL", help="The node's JSON-RPC address.")
 ]
 PasswordFileOption = Annotated[
     Path | None,

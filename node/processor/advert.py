@@ -12,7 +12,7 @@ from node.processor.runtimes.pool import RuntimePool
 from node.processor.runtimes.spec import NETWORK_REQUESTS_MAX, JobContext, Limits, RunSpec
 from pallets.jobs.types import Architecture, RuntimeKind
 from pallets.processors.calendar import Capacity
-from pallets.processors.types import FREE, Advert
+from pallets.processors.types import Advert, Pricing
 
 log = logger("processor")
 
@@ -21,6 +21,8 @@ STORAGE_BYTES = 8 << 30
 CORES_MAX = 64
 JOBS_PER_CORE = 4
 """Runs promised per core: the calendar counts whole durations, and most runs need a fraction of theirs."""
+PRICING = Pricing(base=5 * 10**9, per_ms=10**6, per_storage_byte=0, per_request=0)
+"""Until `heddle processor advertise` says otherwise: the base covers the fees of one execution's transactions."""
 BENCHMARK_RUNS = 3
 BENCHMARK_MIN = 100_000
 KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
@@ -61,7 +63,7 @@ async def measure_benchmark(pool: RuntimePool) -> int:
 
 
 def machine_advert(pool: RuntimePool, benchmark: int) -> Advert:
-    """The advert of this machine, free of charge above the reward's terms, for everybody."""
+    """The advert of this machine, at the usual prices, for everybody."""
     cores = min(os.cpu_count() or 1, CORES_MAX)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return Advert(
@@ -76,7 +78,7 @@ def machine_advert(pool: RuntimePool, benchmark: int) -> Advert:
         storage=True,
         sign=False,
         benchmark=benchmark,
-        pricing=FREE,
+        pricing=PRICING,
         consumers=(),
         start_delay_min_ms=0,
     )

@@ -1,0 +1,287 @@
+"""`heddle job`: make a job, send it, watch it run, and get its results."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.errors import CliError, NotFound, Refused
+from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
+from cli.output import emit, emit_line, fields, note, table
+
+LIST_DEFAULT = 20
+LIST_MAX = 1_000
+JOB_FAILED = 1
+
+app = typer.Typer(no_args_is_help=True, help="Make a job, send it, watch it run, and get its results.")
+
+JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's number, or its hash (0x and 64 digits).")]
+WalletOption = Annotated[
+    str | None,
+    typer.Option("--wallet", metavar="NAME", help="Who signs: a wallet [default: the only one, or //Alice on --dev]."),
+]
+SuriOption = Annotated[
+    str | None, typer.Option("--suri", metavar="URI", help="Who signs: a secret URI such as //Alice, not a wallet.")
+]
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="The job's folder; it must not exist, or be empty.")] = Path("my-job"),
+    *,
+    runtime: Annotated[str, typer.Option(help="wasm, javascript or python.")] = "python",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a folder with a job that runs as it is: heddle.toml, a script and some input."""
+    from cli.job_template import write_template
+
+    files = write_template(folder, runtime)
+    document = {"folder": str(folder), "runtime": runtime, "files": files}
+    shown = {"folder": folder, "files": ", ".join(files)}
+    emit(document, as_json=as_json, human=fields(shown))
+    note(f"Run it with `heddle job submit {folder} --watch`.", as_json=as_json)
+
+
+@app.command()
+def submit(
+    folder: Annotated[Path, typer.Argument(help="The job's folder, with heddle.toml.")],
+    *,
+    slots: Annotated[int | None, typer.Option(help="How many processors run it, instead of heddle.toml's.")] = None,
+    reward: Annotated[
+        str | None, typer.Option(help="For each slot and execution, 0.5 or 500units, instead of heddle.toml's.")
+    ] = None,
+    wallet: WalletOption = None,
+    suri: SuriOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end; fail if it fails.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything; sign and send nothing.")] = False,
+    password_file: PasswordFileOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a job, give its files to the node, register it, and say its number."""
+    from cli.amounts import format_amount, parse_amount
+    from cli.chain_client import ChainClient
+    from cli.job_spec import read_job
+    from cli.job_submission import registration, require_allowed, signer_for, upload_bar
+    from cli.job_submission import submit as send
+
+    draft = read_job(folder, slots=slots, reward=None if reward is None else parse_amount(reward, "reward"))
+    with ChainClient.connect(url) as chain:
+        signer = signer_for(chain, the_signer(wallet, suri), password_file)
+        if dry_run:
+            checked = require_allowed(chain, registration(chain, draft, folder), signer.public, folder)
+            document: dict[str, Any] = {"ok": True, "fee": checked.fee, "signer": signer.address}
+            shown = {"allowed": "yes", "fee": format_amount(checked.fee), "signer": signer.address}
+            emit(document, as_json=as_json, human=fields(shown))
+            return
+        with upload_bar(sum(len(blob.data) for blob in draft.blobs), shown=not as_json) as progress:
+            done = send(
+                chain, draft, signer, folder, progress=progress, watch=lambda step: note(f"  {step}", as_json=as_json)
+            )
+    document = {
+        "job": done.job,
+        "id_hash": done.id_hash,
+        "name": draft.project.name,
+        "owner": signer.address,
+        "slots": draft.project.slots,
+        "reward": draft.project.reward,
+        "block": done.block,
+        "block_hash": done.block_hash,
+        "extrinsic_hash": done.extrinsic_hash,
+        "fee": done.fee,
+        "deposit": done.deposit,
+        "blobs": done.blobs,
+    }
+    if as_json and watch:
+        emit_line(document)
+    else:
+        shown = {**document, "blobs": ", ".join(f"{name} {cid}" for name, cid in done.blobs.items())}
+        shown |= {name: format_amount(document[name]) for name in ("reward", "fee", "deposit")}
+        emit(document, as_json=as_json, human=fields(shown))
+    if watch:
+        watch_to_end(url, done.job, draft.project.name, as_json=as_json)
+    else:
+        note(f"Follow it with `heddle job watch {done.job}`.", as_json=as_json)
+
+
+@app.command("list")
+def list_(
+    *,
+    owner: Annotated[str | None, typer.Option(help="Only jobs of this wallet, address or key.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=LIST_MAX, help="How many, the latest first.")] = LIST_DEFAULT,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """List the latest jobs."""
+    from cli.accounts import account_of
+    from cli.amounts import format_amount
+    from cli.job_timeline import end_text, short
+    from cli.rpc_client import RpcClient
+    from runtime import ss58
+
+    only = None if owner is None else ss58.encode(account_of(owner, "owner"))
+    with RpcClient(url) as rpc:
+        jobs = rpc.call("jobs_list", only, limit)
+    rows = [
+        [
+            job["id"],
+            job["state"].upper(),
+            end_text(job["end"]) if job["end"] else "",
+            job["runtime"],
+            f"{job['accepted']}/{job['executions'] * job['slots']}",
+            job["slots"],
+            format_amount(job["reward"]),
+            short(job["owner_address"]),
+        ]
+        for job in jobs
+    ]
+    heads = ("id", "state", "end", "runtime", "accepted", "slots", "reward", "owner")
+    empty = "No jobs yet: make one with `heddle job init FOLDER`."
+    emit({"jobs": jobs}, as_json=as_json, human=table(heads, rows, empty=empty))
+
+
+@app.command()
+def show(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
+    """Show all that the chain knows of a job: its terms, slots, executions and money."""
+    from cli.job_report import draw_job
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        view = view_of(rpc, job)
+        view["executions"] = rpc.call("jobs_executions", view["id"])
+    emit(view, as_json=as_json, human=draw_job(view))
+
+
+@app.command()
+def watch(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
+    """Follow a job until its end is final; the exit code is 0 only if it succeeded."""
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        number = view_of(rpc, job)["id"]
+    watch_to_end(url, number, "", as_json=as_json)
+
+
+@app.command()
+def logs(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
+    """Print what has happened to a job so far, with every failure's message."""
+    from cli.job_timeline import Timeline
+    from cli.job_watch import past_events, print_lines
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        view = view_of(rpc, job)
+        events = past_events(rpc, view["id"], view["job"]["registered_block"])
+    timeline = Timeline(view["id"])
+    for event in events:
+        timeline.hear({"kind": "event", **event})
+    document = {"job": view["id"], "state": view["job"]["state"], "end": view["job"]["end"], "events": events}
+    emit(document, as_json=as_json, human=lambda _console: print_lines(timeline, timeline.lines))
+
+
+@app.command()
+def result(
+    job: JobArgument,
+    *,
+    slot: Annotated[int | None, typer.Option(min=0, help="Whose [default: the first slot that has one].")] = None,
+    execution: Annotated[int, typer.Option(min=0, help="Which execution.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")
+    ] = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Get the result of an execution, checked against its name, and the digest that the processors agreed on."""
+    from cli.job_result import fetch_result, show_result
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        view = view_of(rpc, job)
+        found = fetch_result(rpc, view, slot, execution)
+    if output is not None:
+        try:
+            output.write_bytes(found.data)
+        except OSError as error:
+            raise CliError(f"output: {error}", "choose another file") from error
+    show_result(found, output, as_json=as_json)
+
+
+@app.command()
+def cancel(
+    job: JobArgument,
+    *,
+    wallet: WalletOption = None,
+    suri: SuriOption = None,
+    password_file: PasswordFileOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """End a job of one's own; what it has not spent comes back in the same block."""
+    from cli.amounts import format_amount
+    from cli.chain_client import ChainClient
+    from cli.job_submission import signer_for
+    from pallets.escrow import Refunded
+
+    with ChainClient.connect(url) as chain:
+        number = view_of(chain.rpc, job)["id"]
+        signer = signer_for(chain, the_signer(wallet, suri), password_file)
+        call = chain.call("Jobs", "cancel", number)
+        done = chain.send(call, signer, finalized=False, watch=lambda step: note(f"  {step}", as_json=as_json))
+        state = view_of(chain.rpc, str(number))["job"]["state"]
+    back = sum(event.amount for event in done.events if isinstance(event, Refunded))
+    document = {"job": number, "state": state, "block": done.block_number, "fee": done.fee, "refunded": back}
+    shown = {**document, "fee": format_amount(done.fee), "refunded": format_amount(back)}
+    emit(document, as_json=as_json, human=fields(shown))
+
+
+@app.command()
+def why(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
+    """Say why a job waits: which processors cannot take it, and for what reason."""
+    from cli.job_report import draw_reasons
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        view = view_of(rpc, job)
+        document = {**rpc.call("jobs_explain", view["id"]), "state": view["job"]["state"]}
+    emit(document, as_json=as_json, human=draw_reasons(document))
+
+
+def the_signer(wallet: str | None, suri: str | None) -> str | None:
+    """The one of --wallet and --suri that is given; Refused if both are."""
+    if wallet is not None and suri is not None:
+        raise Refused("--wallet and --suri contradict each other", "give one of them")
+    if suri is not None:
+        from cli.accounts import is_secret_uri
+
+        if not is_secret_uri(suri):
+            raise Refused("suri: this is no secret URI", "write it as //Alice, or use --wallet NAME")
+    return suri or wallet
+
+
+def view_of(rpc: Any, job: str) -> dict[str, Any]:
+    """A job by number or hash; NotFound if there is none."""
+    from cli.rpc_client import RpcError
+
+    try:
+        view: dict[str, Any] = rpc.call("jobs_get", job if job.startswith("0x") else int(job))
+    except ValueError as error:
+        raise Refused(f"job: {job!r} is neither a number nor a hash", "see `heddle job list`") from error
+    except RpcError as error:
+        if error.code == -32602:
+            raise Refused(f"job: {error.message}", "see `heddle job list`") from error
+        raise NotFound(f"job: {error.data or error.message}", "see `heddle job list`") from error
+    return view
+
+
+def watch_to_end(url: str, job: int, name: str, *, as_json: bool) -> None:
+    """Follow one job; the process ends with JOB_FAILED if the job did not succeed."""
+    from cli.job_timeline import Timeline, end_text
+    from cli.job_watch import watch as follow
+
+    timeline = Timeline(job, name)
+    follow(url, [timeline], as_json=as_json)
+    if timeline.succeeded:
+        note(f"job {job} is {timeline.state}; get its result with `heddle job result {job}`", as_json=as_json)
+        return
+    note(f"job {job} is {timeline.state}, {end_text(timeline.end)}; see `heddle job logs {job}`", as_json=as_json)
+    raise typer.Exit(JOB_FAILED)
