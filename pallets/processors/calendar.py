@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import gcd
 
+from pallets.jobs.bounds import LIVE_PER_SLOT_MAX
 from runtime.scale import U8, U16, U32, U64
 
 
@@ -56,8 +57,9 @@ def may_overlap(one: Lease, two: Lease) -> bool:
 
 
 def at_once(lease: Lease) -> int:
-    """How many intervals of the lease itself may be open at the same time."""
-    return min(lease.count, -(-lease.length_ms // lease.period_ms)) if lease.count > 1 else 1
+    """How many executions of the lease itself may be open at the same time: at most four are live per slot."""
+    open_max = min(lease.count, -(-lease.length_ms // lease.period_ms)) if lease.count > 1 else 1
+    return min(open_max, LIVE_PER_SLOT_MAX)
 
 
 def fits(capacity: Capacity, leases: Iterable[Lease], new: Lease) -> bool:

@@ -154,6 +154,11 @@ class World:
         self.call("Processors", "register", who, 1)
         self.call("Processors", "advertise", who, advert)
 
+    @staticmethod
+    def advert(**changes: Any) -> Advert:
+        """The advert of all processors, with some fields changed."""
+        return replace(ADVERT, **changes)
+
     def spec(self, **changes: Any) -> types.JobSpec:
         """A one-shot job on two public processors that starts in five seconds; `changes` replace its fields."""
         return replace(job_spec(self.system.now_ms + 5_000), **changes)
