@@ -64,6 +64,7 @@ class Author:
         self.journal = journal
         self.executive = Executive(chain.new_runtime(), chain.cache)
         self.ready: Callable[[], bool] = lambda: True
+        self.evidence: Callable[[], list[Extrinsic]] = list
         self._beacons: dict[bytes, BeaconAuthor] = {}
         self._boot_slot = chain.current_slot()
 
@@ -100,7 +101,8 @@ class Author:
             log.warning("cannot author", reason=str(error))
             return False
         deadline_ms = aura.slot_start_ms(slot, chain.slot_ms) + chain.slot_ms * PROPOSE_NUMERATOR // PROPOSE_DENOMINATOR
-        proposal = Proposal(best, slot, digest, [entry.extrinsic for entry in self.pool.best_first()], deadline_ms)
+        candidates = [*self.evidence(), *(entry.extrinsic for entry in self.pool.best_first())]
+        proposal = Proposal(best, slot, digest, candidates, deadline_ms)
         try:
             executed, refused = await chain.compute.run(self.propose, proposal)
         except InvalidBlock as error:

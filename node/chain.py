@@ -6,6 +6,7 @@ Execution runs on the Compute port, one block at a time; questions about state r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import trio
@@ -54,6 +55,7 @@ class Chain:
         self.genesis_hash = store.genesis_hash
         self.executive = Executive(self.new_runtime(), self.cache)
         self.equivocations = aura.EquivocationDetector()
+        self.on_equivocation: Callable[[aura.AuthorEquivocation], None] = lambda _found: None
         self._asking = self.new_runtime()
         self._lock = trio.Lock()
 
@@ -132,7 +134,9 @@ class Chain:
         authorities = runtime.aura.authorities_for_child()
         sealed = aura.check_seal(header, parent_slot, authorities, self.current_slot(), _verify_seal)
         author = aura.slot_author(sealed.slot, authorities)
-        self.equivocations.note(sealed, author)
+        found = self.equivocations.note(sealed, author)
+        if found is not None:
+            self.on_equivocation(found)
         return sealed, author
 
     def _store(self, header: Header, executed: Executed, origin: tuple[int, bytes], *, own: bool) -> ImportResult:

@@ -15,6 +15,7 @@ import trio
 from node.authoring import Author
 from node.blobs import Blobs, BlobStore
 from node.chain import Chain
+from node.evidence import Evidence
 from node.finality.driver import FinalityDriver
 from node.finality.votes_file import VotesFile
 from node.gossip import Gossip
@@ -71,6 +72,10 @@ class Node:
         self.finality.want_block = self.sync.want_block
         self.author = Author(self.chain, self.transactions.pool, keystore, votes)
         self.author.ready = lambda: not self.sync.syncing
+        self.evidence = Evidence(self.chain)
+        self.finality.on_equivocation = self.evidence.add_votes
+        self.chain.on_equivocation = self.evidence.add_headers
+        self.author.evidence = self.evidence.take
 
     def status(self) -> Status:
         """What the regular log line says."""
