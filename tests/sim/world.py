@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TypeVar, TypeVarTuple
@@ -21,6 +22,7 @@ from node.keys.keystore import AURA, GRAN, Keystore
 from node.keys.pair import dev_pair
 from node.node import Node, Ports
 from node.store.startup import create_store, is_initialised, open_store
+from pallets.session import SESSION_SLOTS
 from runtime.chain_spec import Genesis, local_spec
 from runtime.dev_accounts import dev_validator
 from tests.sim.disk import MemoryDatabase
@@ -146,16 +148,31 @@ class Machine:
         self.database = self.database.crash(self.random)
 
 
+def genesis_of(names: list[str], slot_ms: int, session_slots: int) -> Genesis:
+    """A local network of these validators."""
+    spec = local_spec([dev_validator(name) for name in names], slot_ms)
+    sections = dict(spec.sections or {})
+    sections["session"] = {**sections["session"], "slots": session_slots}
+    return replace(spec, sections=sections).build()
+
+
 class World:
     """The machines of one network."""
 
     def __init__(
-        self, seed: int, names: list[str], folder: Path, nursery: trio.Nursery, slot_ms: int, followers: list[str]
+        self,
+        seed: int,
+        names: list[str],
+        folder: Path,
+        nursery: trio.Nursery,
+        slot_ms: int,
+        followers: list[str],
+        session_slots: int,
     ) -> None:
         self.seed = seed
         self.nursery = nursery
         self.board = Switchboard(seed)
-        self.genesis: Genesis = local_spec([dev_validator(name) for name in names], slot_ms).build()
+        self.genesis = genesis_of(names, slot_ms, session_slots)
         self.machines = [Machine(self, name, folder, validator=True) for name in names]
         self.machines += [Machine(self, name, folder, validator=False) for name in followers]
 
@@ -185,11 +202,16 @@ class World:
 
 @asynccontextmanager
 async def living(
-    seed: int, names: list[str], folder: Path, slot_ms: int = 1_000, followers: list[str] | None = None
+    seed: int,
+    names: list[str],
+    folder: Path,
+    slot_ms: int = 1_000,
+    followers: list[str] | None = None,
+    session_slots: int = SESSION_SLOTS,
 ) -> AsyncIterator[World]:
     """A running network; its tasks end with the block."""
     async with trio.open_nursery() as nursery:
-        world = World(seed, names, folder, nursery, slot_ms, followers or [])
+        world = World(seed, names, folder, nursery, slot_ms, followers or [], session_slots)
         nursery.start_soon(world.board.run)
         for machine in world.machines:
             await machine.start()
