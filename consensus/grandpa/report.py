@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from consensus.grandpa.chain import BlockRef
@@ -19,15 +20,27 @@ class PhaseReport:
 
 
 @dataclass(frozen=True, slots=True)
-class RoundReport:
-    """The current round, for finality_roundState."""
+class VotesReport:
+    """The votes of one round."""
 
-    set_id: int
     round: int
-    total_weight: int
-    threshold_weight: int
     prevotes: PhaseReport
     precommits: PhaseReport
+
+
+@dataclass(frozen=True, slots=True)
+class RoundReport:
+    """The current round, for finality_roundState.
+
+    `background` are the rounds before that are still held, the latest first: while a round waits for a block nobody
+    has voted in it, and the one before tells who is silent.
+    """
+
+    set_id: int
+    total_weight: int
+    threshold_weight: int
+    current: VotesReport
+    background: tuple[VotesReport, ...]
     ghost: BlockRef | None
     estimate: BlockRef | None
     finalised: BlockRef
@@ -35,20 +48,23 @@ class RoundReport:
     """Whether the own key votes, and if not why."""
 
 
-def report_of(votes: Round, finalised: BlockRef, voting: str) -> RoundReport:
-    """Return the report on a round."""
+def report_of(votes: Round, earlier: Sequence[Round], finalised: BlockRef, voting: str) -> RoundReport:
+    """Return the report on a round and those before it."""
     return RoundReport(
         votes.set_id,
-        votes.number,
         votes.voters.total,
         votes.voters.threshold,
-        _phase(votes, Phase.PREVOTE),
-        _phase(votes, Phase.PRECOMMIT),
+        _votes(votes),
+        tuple(_votes(other) for other in earlier),
         votes.state.ghost,
         votes.state.estimate,
         finalised,
         voting,
     )
+
+
+def _votes(votes: Round) -> VotesReport:
+    return VotesReport(votes.number, _phase(votes, Phase.PREVOTE), _phase(votes, Phase.PRECOMMIT))
 
 
 def _phase(votes: Round, phase: Phase) -> PhaseReport:

@@ -200,7 +200,8 @@ class Voter:
     def report(self) -> RoundReport:
         """Return the state of the current round and who is missing, for finality_roundState."""
         state = self._state
-        return report_of(state.runs[state.current].votes, state.finalised, state.voting)
+        earlier = [state.runs[number].votes for number in sorted(state.runs, reverse=True) if number < state.current]
+        return report_of(state.runs[state.current].votes, earlier, state.finalised, state.voting)
 
     def _apply_own(self, now_ms: int) -> list[Action]:
         """Count the own votes of the file and send them again."""

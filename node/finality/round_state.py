@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from consensus.grandpa.chain import BlockRef
-from consensus.grandpa.report import PhaseReport, RoundReport
+from consensus.grandpa.report import PhaseReport, RoundReport, VotesReport
 from consensus.listening import Listen
 from runtime import ss58
 
@@ -15,20 +15,24 @@ def round_state(report: RoundReport, listen: Listen | None, own_keys: Iterable[b
     """Substrate's grandpa_roundState (setId, best, background), and what an operator needs besides."""
     return {
         "setId": report.set_id,
-        "best": {
-            "round": report.round,
-            "totalWeight": report.total_weight,
-            "thresholdWeight": report.threshold_weight,
-            "prevotes": _phase(report.prevotes),
-            "precommits": _phase(report.precommits),
-        },
-        "background": [],
+        "best": _round(report, report.current),
+        "background": [_round(report, votes) for votes in report.background],
         "prevoteGhost": _block(report.ghost),
         "estimate": _block(report.estimate),
         "finalized": _block(report.finalised),
         "voting": report.voting,
         "ownKeys": [ss58.encode(key) for key in own_keys],
         "notYetAsked": [] if listen is None else [ss58.encode(key) for key in listen.unheard()],
+    }
+
+
+def _round(report: RoundReport, votes: VotesReport) -> dict[str, Any]:
+    return {
+        "round": votes.round,
+        "totalWeight": report.total_weight,
+        "thresholdWeight": report.threshold_weight,
+        "prevotes": _phase(votes.prevotes),
+        "precommits": _phase(votes.precommits),
     }
 
 

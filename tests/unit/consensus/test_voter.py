@@ -181,9 +181,9 @@ def test_votes_for_unknown_blocks_wait() -> None:
     actions = scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1])))
     assert WantBlock("peer", ref(CHAIN[1])) in actions
     assert scene.hear(gossip("bob", Phase.PREVOTE, ref(CHAIN[1])), "other") == []
-    assert scene.finality.report().prevotes.current_weight == 0
+    assert scene.finality.report().current.prevotes.current_weight == 0
     scene.block(CHAIN[1])
-    assert scene.finality.report().prevotes.current_weight == 1
+    assert scene.finality.report().current.prevotes.current_weight == 1
 
 
 def test_gossip_rules() -> None:
@@ -365,9 +365,9 @@ def test_the_report_names_who_is_missing() -> None:
     scene.wait(2 * T_MS)
     scene.others(Phase.PREVOTE, ref(CHAIN[1]), ("bob",))
     report = scene.finality.report()
-    assert report.prevotes.missing == (public_of("charlie"), public_of("dave"))
-    assert (report.prevotes.current_weight, report.threshold_weight, report.total_weight) == (2, 3, 4)
-    assert len(report.precommits.missing) == 4
+    assert report.current.prevotes.missing == (public_of("charlie"), public_of("dave"))
+    assert (report.current.prevotes.current_weight, report.threshold_weight, report.total_weight) == (2, 3, 4)
+    assert len(report.current.precommits.missing) == 4
 
 
 def changing(number: int, count: int) -> VoterScene:
@@ -397,7 +397,7 @@ def test_a_set_never_votes_beyond_its_last_block() -> None:
     (changed,) = scene.did(SetChanged)
     assert (changed.new.set_id, changed.new.base) == (1, block)
     assert (scene.finality.set_id, scene.finality.round_number) == (1, 1)
-    assert len(scene.finality.report().prevotes.missing) == 7
+    assert len(scene.finality.report().current.prevotes.missing) == 7
 
 
 def test_sync_justifications_on_change_blocks() -> None:
