@@ -212,14 +212,19 @@ class Matching(Pallet):
         return used
 
     def _search(self, id: int) -> None:
-        """Offer the vacant slots of one job that have waited long enough to the best of a few candidates."""
+        """Offer the vacant slots of one job that have waited long enough to the best of a few candidates.
+
+        Not while proposals for any of its slots compete: they would lose their processors to the search.
+        """
         parameters, clock = self.parameters.get(), self.agenda.now()
+        if any(self.windows.contains((id, number)) for number in range(self.jobs.jobs.get(id).slots)):
+            return
         candidates = self._sample(id)
         rejected: list[Reason] = []
         judged = 0
         for number, slot in self.jobs.slots_of(id):
             waits = slot.state is SlotState.VACANT and clock - slot.vacant_at >= parameters.fallback_after_slots
-            if not waits or self.windows.contains((id, number)):
+            if not waits:
                 continue
             if not candidates or judged + len(candidates) > FALLBACK_JUDGED_MAX:
                 break

@@ -84,7 +84,7 @@ def test_only_the_last_sixteen_results_of_a_slot_are_kept_and_all_are_chained() 
     """After twenty executions the first four records are gone; the hash chain covers them all."""
     world = ready()
     start = world.system.now_ms + 10_000
-    spec = world.spec(slots=1, schedule=types.Schedule(start, start + 57_001, 3_000, 1_000, 30_000))
+    spec = world.spec(slots=1, schedule=types.Schedule(start, start + 57_001, 3_000, 2_000, 30_000))
     world.assign(job := world.register(spec=spec), ONE)
     chains = set()
     for execution in range(20):
