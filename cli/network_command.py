@@ -9,17 +9,21 @@ import time
 from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import network_state as state
 from cli.errors import CliError, Refused, TimedOut, Unreachable
-from cli.network_plan import Size, plan
+from cli.network_plan import Size, plan, processor_uri
 from cli.network_state import Network, NodeRecord
 from cli.options import JsonOption
 from cli.output import emit, note, table
 from cli.processes import log_tail, start, stop
+
+if TYPE_CHECKING:
+    from node.keys.pair import Pair
+    from runtime.chain_spec import ChainSpec
 
 READY_TIMEOUT_S = 60.0
 READY_POLL_S = 0.1
@@ -133,18 +137,37 @@ def prepare(folder: Path, wanted: Sequence[int | None], *, fresh: bool) -> Netwo
         raise Refused(f"{folder} holds files that are not a network's", "use another --base-path")
     folder.mkdir(parents=True, exist_ok=True)
     network = plan(folder, folder / "chain.json", size)
-    write_chain_spec(network)
+    spec = chain_spec_of(network)
+    Path(network.chain_spec).write_text(spec.to_json())
+    insert_processor_keys(network, spec.id)
     state.save(network)
     return network
 
 
-def write_chain_spec(network: Network) -> None:
-    """The chain all nodes start from: the validators' development accounts, and the slot's length."""
+def chain_spec_of(network: Network) -> "ChainSpec":
+    """The chain all nodes start from: validators are development accounts, processors have something to stake."""
     from runtime.chain_spec import local_spec
     from runtime.dev_accounts import dev_validator
 
     validators = [dev_validator(node.name.capitalize()) for node in network.nodes if node.role == "validator"]
-    Path(network.chain_spec).write_text(local_spec(validators, network.slot_ms).to_json())
+    endowed = [processor_pair(node.name).public for node in network.nodes if node.role == "processor"]
+    return local_spec(validators, network.slot_ms, endowed=endowed)
+
+
+def insert_processor_keys(network: Network, chain_id: str) -> None:
+    """Give each processor the key of its account, where its node will look for it."""
+    from node.keys.keystore import ACCO, Keystore
+
+    for node in network.nodes:
+        if node.role == "processor":
+            Keystore(Path(node.base_path) / "chains" / chain_id / "keystore").insert(ACCO, processor_pair(node.name))
+
+
+def processor_pair(name: str) -> "Pair":
+    """The account of the processor called `processor-N`."""
+    from node.keys.pair import from_uri
+
+    return from_uri(processor_uri(name))
 
 
 def size_of(network: Network) -> Size:

@@ -76,6 +76,11 @@ def public_of(secret: bytes) -> bytes:
     return bytes(SigningKey(secret).verify_key)
 
 
+def processor_uri(name: str) -> str:
+    """The secret URI of the account of the processor called `processor-N`: //Processor//N, known to everybody."""
+    return f"//Processor//{name.rpartition('-')[2]}"
+
+
 def plan(base_path: Path, chain_spec: Path, size: Size) -> Network:
     """A network of `size` nodes that all know each other's addresses; nothing is started."""
     names = [(name, "validator") for name in VALIDATOR_NAMES[: size.validators]]

@@ -10,6 +10,7 @@ import sys
 # json, traceback and typing are compiled from source at each start: they are imported only by what needs them.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Any, NoReturn
 
@@ -102,13 +103,25 @@ def _job() -> "dict[str, Any]":
     return {name: value if name == "id" else int(value) for name, value in raw.items()}
 
 
+def _attribute(api: "Any") -> "Callable[[str], Any]":
+    """`heddle.job`, read when it is asked for: a script that does not look at its slot uses the same fuel on each."""
+
+    def attribute(name: str) -> "Any":
+        if name != "job":
+            raise AttributeError(f"module 'heddle' has no attribute {name!r}")
+        api.job = _job()
+        return api.job
+
+    return attribute
+
+
 def _module() -> "ModuleType":
     api: Any = type(sys)("heddle")
     api.HostError, api.FetchReply = HostError, FetchReply
     api.input = lambda: _call("input") or b""
     api.output = lambda content: _call("output", _bytes(content)) and None
     api.env = _pairs("environment")
-    api.job = _job()
+    api.__getattr__ = _attribute(api)
     api.fetch = fetch
     api.storage_get = lambda key: _call("storage.get", _key(key))
     api.storage_set = storage_set

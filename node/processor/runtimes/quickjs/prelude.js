@@ -58,15 +58,20 @@
     return message;
   };
 
-  const job = pairs("job");
-  for (const name of ["execution", "slot", "attempt"]) job[name] = Number(job[name]);
+  // Read when it is asked for: a script that does not look at its slot uses the same fuel on every one.
+  let job = null;
+  const readJob = () => {
+    job = pairs("job");
+    for (const name of ["execution", "slot", "attempt"]) job[name] = Number(job[name]);
+    return Object.freeze(job);
+  };
 
   const heddle = {
     input: () => call("input"),
     inputText: () => text(call("input")),
     output: (content) => { call("output", toBytes(content)); },
     env: Object.freeze(pairs("environment")),
-    job: Object.freeze(job),
+    get job() { return job ?? readJob(); },
     fetch: async (url, options) => new Response(call("fetch", requestMessage(url, options))),
     storage: Object.freeze({
       get: (key) => call("storage.get", String(key)),
