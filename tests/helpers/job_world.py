@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from nacl.signing import SigningKey
+
 from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import MIX_HISTORY, Beacon
@@ -16,7 +18,7 @@ from pallets.matching.pallet import Matching
 from pallets.matching.types import Placement
 from pallets.processors.calendar import Capacity
 from pallets.processors.pallet import Processors
-from pallets.processors.types import FREE, Advert
+from pallets.processors.types import FREE, Advert, PairingProof, pairing_message
 from pallets.reputation import Reputation
 from pallets.system import System
 from runtime.errors import DispatchError
@@ -153,6 +155,22 @@ class World:
         """Register a processor and advertise."""
         self.call("Processors", "register", who, 1)
         self.call("Processors", "advertise", who, advert)
+
+    @staticmethod
+    def manager(name: str) -> bytes:
+        """The account of a manager that `pair` signs for."""
+        return bytes(SigningKey(blake2b256(name.encode())).verify_key)
+
+    def pair(self, processor: bytes, name: str) -> None:
+        """Pair a registered processor with the manager of this name, who has money."""
+        key = SigningKey(blake2b256(name.encode()))
+        manager = bytes(key.verify_key)
+        if not self.balances.total(manager):
+            self.balances.issue(manager, 1_000 * HDL)
+        counter, expires = self.processors.record_of(processor).pairing_counter + 1, self.system.now_ms + 1_000
+        message = pairing_message(self.system.genesis_hash, processor, manager, counter, expires)
+        proof = PairingProof(manager, counter, expires, 0, key.sign(message).signature)
+        self.call("Processors", "pair", processor, proof)
 
     @staticmethod
     def advert(**changes: Any) -> Advert:
