@@ -155,32 +155,50 @@ class Pool:
                 f"this one has {entry.priority}: raise the tip to replace it"
             )
         entry.ready = all(n in chain for n in range(checked.next_nonce, extrinsic.nonce))
-        if rival is None:
-            self._make_room(entry, chain)
+        evicted = self._room_for(entry, chain, rival)
         self._arrivals += 1
         if rival is not None:
             self._drop(rival, Status.USURPED, extrinsic.hash)
+        for other in evicted:
+            self._drop(other, Status.DROPPED, None)
         self._insert(entry)
         self._promote(extrinsic.signer, checked.next_nonce)
+        for sender in {other.extrinsic.signer: None for other in evicted if other.extrinsic.signer != extrinsic.signer}:
+            assert sender is not None
+            self._promote(sender, self.ledger.next_nonce(sender))
         return entry
 
-    def _make_room(self, entry: Entry, chain: dict[int, Entry]) -> None:
-        """Evict the weakest entries until the new one fits. Raises ImmediatelyDropped if it is the weakest."""
+    def _room_for(self, entry: Entry, chain: dict[int, Entry], rival: Entry | None) -> list[Entry]:
+        """The weakest entries, which have to go for the new one. Raises ImmediatelyDropped if it is the weakest."""
         share, count_max, bytes_max = (
             (self.ready, READY_MAX, READY_BYTES_MAX) if entry.ready else (self.future, FUTURE_MAX, FUTURE_BYTES_MAX)
         )
-        waiting = sum(1 for other in chain.values() if not other.ready)
+        waiting = sum(1 for other in chain.values() if not other.ready and other is not rival)
         if not entry.ready and waiting >= FUTURE_PER_SENDER_MAX:
             raise ImmediatelyDropped(f"the account has {waiting} future transactions, at most {FUTURE_PER_SENDER_MAX}")
-        size = len(entry.extrinsic.raw)
-        while share.count >= count_max or share.bytes + size > bytes_max:
-            weakest = min(
-                (other for other in self.entries.values() if other.ready == entry.ready),
-                key=lambda other: (other.priority, -other.order),
-            )
-            if weakest.priority >= entry.priority:
-                raise ImmediatelyDropped("the pool is full; a higher tip gets a place")
-            self._drop(weakest, Status.DROPPED, None)
+        count, size = share.count + 1, share.bytes + len(entry.extrinsic.raw)
+        if rival is not None and rival.ready == entry.ready:
+            count, size = count - 1, size - len(rival.extrinsic.raw)
+        if count <= count_max and size <= bytes_max:
+            return []
+        # What the new one builds on stays: without it the new one would only wait.
+        weaker = [
+            (other.priority, -other.order, other)
+            for other in self.entries.values()
+            if other.ready == entry.ready
+            and other is not rival
+            and other.priority < entry.priority
+            and other.extrinsic.signer != entry.extrinsic.signer
+        ]
+        heapq.heapify(weaker)
+        evicted: list[Entry] = []
+        while weaker:
+            other = heapq.heappop(weaker)[2]
+            evicted.append(other)
+            count, size = count - 1, size - len(other.extrinsic.raw)
+            if count <= count_max and size <= bytes_max:
+                return evicted
+        raise ImmediatelyDropped("the pool is full; a higher tip gets a place")
 
     def _insert(self, entry: Entry) -> None:
         extrinsic = entry.extrinsic
@@ -258,9 +276,10 @@ class Pool:
         for entry in [e for e in self.entries.values() if e.valid_till < number + 1]:
             self.refuse(entry.extrinsic.hash)
         for sender in senders:
-            self._recheck(sender)
+            self.recheck_sender(sender)
 
-    def _recheck(self, sender: bytes) -> None:
+    def recheck_sender(self, sender: bytes) -> None:
+        """Look again at all of an account's transactions: the best block changed what it has or where it stands."""
         next_nonce = self.ledger.next_nonce(sender)
         for nonce in sorted(self.chains.get(sender, {})):
             entry = self.chains[sender][nonce]

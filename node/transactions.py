@@ -17,6 +17,7 @@ from node.chain import Chain
 from node.events import Finalised, Imported
 from node.ledger import BestLedger
 from node.pool import Pool, PoolError, Status
+from node.store.errors import UnknownBlock
 from node.store.records import Head
 from runtime.errors import InvalidTransaction
 from runtime.extrinsic import EXTRINSIC_BYTES_MAX, Extrinsic
@@ -67,7 +68,7 @@ class Transactions:
         self.pool = Pool(self.ledger, self._tell, chain.clock.now_ms)
         self.on_ready: Callable[[Extrinsic], None] = lambda _: None
         self._watchers: dict[bytes, list[Watcher]] = {}
-        self._included: dict[bytes, dict[bytes, None]] = {}
+        self._included: dict[bytes, list[Extrinsic]] = {}
 
     def submit(self, raw: bytes, *, local: bool) -> bytes:
         """Take a transaction; its hash. Raises PoolError, InvalidTransaction or ScaleError with nothing changed."""
@@ -118,42 +119,57 @@ class Transactions:
             with events:
                 async for event in events:
                     if isinstance(event, Imported) and event.is_best:
-                        self._on_best(event)
+                        self._on_best(event.enacted, event.retracted)
                     elif isinstance(event, Finalised):
                         self._on_final(event)
             events = self.chain.events.listen()
 
-    def _on_best(self, event: Imported) -> None:
-        for head in event.retracted:
+    def _on_best(self, enacted: tuple[Head, ...], retracted: tuple[Head, ...]) -> None:
+        """The best chain grew or changed. Both may be gone again: events are read after they happened."""
+        for head in retracted:
             for extrinsic in self._extrinsics(head):
                 self._tell(extrinsic.hash, Status.RETRACTED, head.hash)
-        for head in event.enacted:
+        for head in enacted:
             extrinsics = self._extrinsics(head)
-            if len(self._included) < IN_BLOCK_MAX:
-                self._included[head.hash] = dict.fromkeys(e.hash for e in extrinsics)
+            if sum(map(len, self._included.values())) + len(extrinsics) <= IN_BLOCK_MAX:
+                self._included[head.hash] = extrinsics
             self.pool.on_best_block(head.number, head.hash, extrinsics)
-        for head in event.retracted:
+        for head in retracted:
             self._resubmit(head)
 
     def _resubmit(self, head: Head) -> None:
         """Transactions of a block that left the best chain go back into the pool if they still hold."""
+        senders: dict[bytes, None] = {}
         for extrinsic in self._extrinsics(head):
-            if extrinsic.signer is not None and extrinsic.hash not in self.pool.entries:
+            if extrinsic.signer is None:
+                continue
+            senders[extrinsic.signer] = None
+            if extrinsic.hash not in self.pool.entries:
                 try:
                     self.pool.submit(extrinsic.raw, extrinsic.hash, local=False)
                 except (PoolError, InvalidTransaction, ScaleError):
                     continue
+        for sender in senders:
+            self.pool.recheck_sender(sender)
 
     def _on_final(self, event: Finalised) -> None:
+        self._on_best(event.enacted, event.retracted)
         for head in event.heads:
-            for transaction_hash in self._included.pop(head.hash, {}):
-                self._tell(transaction_hash, Status.FINALIZED, head.hash)
-                for watcher in list(self._watchers.get(transaction_hash, ())):
-                    self.unwatch(transaction_hash, watcher)
+            for extrinsic in self._included.pop(head.hash, []):
+                self._tell(extrinsic.hash, Status.FINALIZED, head.hash)
+                for watcher in list(self._watchers.get(extrinsic.hash, ())):
+                    self.unwatch(extrinsic.hash, watcher)
         for head in event.pruned:
             self._included.pop(head.hash, None)
 
     def _extrinsics(self, head: Head) -> list[Extrinsic]:
-        body = self.chain.store.body(head.hash) or []
+        """A block's extrinsics, also of a fork that finality has removed since, if it was on the best chain."""
+        known = self._included.get(head.hash)
+        if known is not None:
+            return known
+        try:
+            body = self.chain.store.body(head.hash) or []
+        except UnknownBlock:
+            return []
         runtime = self.ledger.runtime()
         return [self.chain.cache.decode(raw, runtime) for raw in body]
