@@ -178,10 +178,29 @@ class Chain:
 
     def finalise(self, block_hash: bytes, justification: bytes | None = None) -> bool:
         """Make a block final; whether anything became final. Raises UnknownBlock, NotDescendant."""
-        result = self.store.finalize(block_hash, justification)
-        if result.finalised:
-            self.events.publish(Finalised(result.finalised, result.pruned, result.best))
-        return bool(result.finalised)
+        store, old = self.store, self.store.best
+        leaving = self._leaving(block_hash)
+        result = store.finalize(block_hash, justification)
+        if not result.finalised:
+            return False
+        enacted: tuple[Head, ...] = ()
+        retracted: tuple[Head, ...] = ()
+        if result.best != old:
+            best, retracted = result.best, leaving
+            first = leaving[-1].number
+            enacted = tuple(Head(n, store.ancestor(best.hash, n)) for n in range(first, best.number + 1))
+        self.events.publish(Finalised(result.finalised, result.pruned, result.best, enacted, retracted))
+        return True
+
+    def _leaving(self, block_hash: bytes) -> tuple[Head, ...]:
+        """The blocks of the best chain, descending, that are gone once a block of another fork is final."""
+        store, best = self.store, self.store.best
+        if store.number(block_hash) <= store.finalised.number:
+            return ()
+        shared = store.common_ancestor(best.hash, block_hash)
+        if shared.hash == block_hash:
+            return ()
+        return tuple(Head(n, store.ancestor(best.hash, n)) for n in range(best.number, shared.number, -1))
 
     def block(self, block_hash: bytes) -> Block | None:
         """A stored block, or None if it is unknown or its body is pruned."""

@@ -27,11 +27,16 @@ class Imported:
 
 @dataclass(frozen=True, slots=True)
 class Finalised:
-    """Blocks became final, ascending; `pruned` are gone for ever."""
+    """Blocks became final, ascending; `pruned` are gone for ever.
+
+    If the best block was on a pruned fork, the best chain has changed: `enacted` and `retracted` are as in Imported.
+    """
 
     heads: tuple[Head, ...]
     pruned: tuple[Head, ...]
     best: Head
+    enacted: tuple[Head, ...] = ()
+    retracted: tuple[Head, ...] = ()
 
 
 ChainEvent = Imported | Finalised

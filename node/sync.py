@@ -275,7 +275,10 @@ class Sync:
 
     def _announce(self, event: Imported) -> None:
         raw = event.header.encode()
-        body = self.chain.store.body(event.head.hash) or []
+        try:
+            body = self.chain.store.body(event.head.hash) or []
+        except UnknownBlock:
+            return  # another fork became final meanwhile
         small = sum(len(extrinsic) for extrinsic in body) <= BODY_PUSH_BYTES_MAX
         message = pack([raw, True, body if small else None])
         for peer, state in list(self.peers.items()):
