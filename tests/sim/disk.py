@@ -69,9 +69,7 @@ class MemoryDatabase:
     def get(self, key: bytes) -> bytes | None:
         return self._table.get(key)
 
-    def write(
-        self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False
-    ) -> None:
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False) -> None:
         if self._on_write is not None:
             self._on_write(self.writes)
         self.writes += 1
