@@ -6,13 +6,16 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 HEDDLE := .venv/bin/heddle
 
-.PHONY: help setup check test bench mutants clean
+.PHONY: help setup demo check test bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
 setup: ## make .venv with .venv/bin/heddle, and build the job runtimes
 	@scripts/setup.sh
+
+demo: setup ## three processes, three real jobs, every result and unit checked (KEEP=1 leaves the network up)
+	@$(HEDDLE) demo $(if $(KEEP),--keep)
 
 check: setup ## ruff and mypy --strict
 	@$(PYTHON_IN) scripts/run_tests.py --only-checks

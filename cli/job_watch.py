@@ -3,6 +3,7 @@
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +50,27 @@ def follow(rpc: RpcClient, job: int) -> Iterator[Message]:
             yield message
 
 
-def watch(url: str, timelines: Sequence[Timeline], *, as_json: bool = False, silence_s: float | None = None) -> None:
+def watch(
+    url: str,
+    timelines: Sequence[Timeline],
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+    timeout_s: float | None = None,
+) -> None:
     """Follow jobs until the end of all of them is final, drawing what happens; the timelines then hold how it went.
 
-    Raises TimedOut when nothing is told for `silence_s`.
+    Raises TimedOut when that takes longer than `timeout_s`; without one, when nothing is told for ten minutes.
     """
     several = len(timelines) > 1
-    if as_json:
-        _follow_all(url, timelines, lambda _timeline, message, _lines: emit_line(message), silence_s)
+    if quiet:
+        _follow_all(url, timelines, lambda *_: None, timeout_s)
+    elif as_json:
+        _follow_all(url, timelines, lambda _timeline, message, _lines: emit_line(message), timeout_s)
     elif sys.stdout.isatty():
-        _watch_live(url, timelines, silence_s)
+        _watch_live(url, timelines, timeout_s)
     else:
-        _follow_all(url, timelines, lambda timeline, _, lines: print_lines(timeline, lines, named=several), silence_s)
+        _follow_all(url, timelines, lambda timeline, _, lines: print_lines(timeline, lines, named=several), timeout_s)
 
 
 def print_lines(timeline: Timeline, lines: Sequence[Line], *, named: bool = False) -> None:
@@ -76,7 +86,7 @@ def seconds(milliseconds: int) -> str:
     return f"{milliseconds / 1000:.1f} s"
 
 
-def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, silence_s: float | None) -> None:
+def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, timeout_s: float | None) -> None:
     """Follow each job in a thread of its own; timelines change, and `heard` is called, in this one only."""
     messages: queue.Queue[tuple[Timeline, Message] | CliError] = queue.Queue(MESSAGES_MAX)
 
@@ -90,22 +100,24 @@ def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, silence_s
 
     for timeline in timelines:
         threading.Thread(target=run, args=(timeline,), daemon=True).start()
+    end_s = None if timeout_s is None else time.monotonic() + timeout_s
     while not all(timeline.final for timeline in timelines):
         try:
-            told = messages.get(timeout=silence_s or SILENCE_MAX_S)
+            told = messages.get(timeout=SILENCE_MAX_S if end_s is None else max(0.0, end_s - time.monotonic()))
         except queue.Empty:
-            raise TimedOut("nothing was heard for a long time", "look at the job with `heddle job show`") from None
+            late = ", ".join(f"{one.job} is {one.state}" for one in timelines if not one.final)
+            raise TimedOut(f"not at its end in time: job {late}", "ask `heddle job why ID`") from None
         if isinstance(told, CliError):
             raise told
         timeline, message = told
         heard(timeline, message, timeline.hear(message))
 
 
-def _watch_live(url: str, timelines: Sequence[Timeline], silence_s: float | None) -> None:
+def _watch_live(url: str, timelines: Sequence[Timeline], timeout_s: float | None) -> None:
     from rich.live import Live
 
     with Live(picture(timelines), console=console(), auto_refresh=False) as live:
-        _follow_all(url, timelines, lambda *_: live.update(picture(timelines), refresh=True), silence_s)
+        _follow_all(url, timelines, lambda *_: live.update(picture(timelines), refresh=True), timeout_s)
 
 
 def picture(timelines: Sequence[Timeline]) -> "Group":

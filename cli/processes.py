@@ -46,6 +46,23 @@ def is_alive(process: Process) -> bool:
     return identify(process.pid) == process
 
 
+def session_members(leaders: Sequence[int]) -> list[Process]:
+    """The processes that live in the sessions which these pids began: what `start` started, and all that it started."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            text = (folder / "stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        session = int(text[text.rindex(")") + 2 :].split()[3])
+        process = identify(int(folder.name)) if session in leaders else None
+        if process is not None:
+            found.append(process)
+    return found
+
+
 def start(command: Sequence[str], log: Path) -> Process:
     """Start `command` in a session of its own, its output appended to `log`; it lives on when we end."""
     log.parent.mkdir(parents=True, exist_ok=True)
