@@ -349,7 +349,7 @@ class Escrow(Pallet):
             bonds[bond.processor] = bonds.get(bond.processor, 0) + bond.amount
         for reason, expected in ((HoldReason.JOB_ESCROW, held), (HoldReason.BOND, bonds)):
             # A storage map: `items` is its only walk.
-            for who, _holds in self.balances.holds.items():  # noqa: PERF102
+            for who, _holds in self.balances.holds.items():  # noqa: PERF102 - as above
                 found = self.balances.held(who, reason)
                 if found != expected.pop(who, 0):
                     raise InvariantBroken(f"escrow: {reason.name} hold of 0x{who.hex()} is {found}")

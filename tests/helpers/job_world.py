@@ -12,7 +12,7 @@ from pallets.beacon import MIX_HISTORY, Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import types
 from pallets.jobs.pallet import Jobs
-from pallets.jobs.records import Execution, Job, Slot
+from pallets.jobs.records import Execution, Job, Slot, SlotState
 from pallets.jobs.report import Failed, InlineOutput, Outcome, Succeeded
 from pallets.matching.pallet import Matching
 from pallets.matching.types import Placement
@@ -125,6 +125,10 @@ class World:
                 return
             self.slots(1)
         raise AssertionError(f"not within {slots_max} slots")
+
+    def until_slot(self, job: int, number: int, state: SlotState) -> None:
+        """Blocks until a job's slot is in a state."""
+        self.until(lambda: self.jobs.slot(job, number).state is state)
 
     def check(self) -> None:
         """Every pallet's invariant."""

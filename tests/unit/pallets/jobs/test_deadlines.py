@@ -64,8 +64,8 @@ def test_the_second_unanswered_offer_in_a_row_suspends_the_advert_and_costs_repu
     world = ready(1)
     for missed in (1, 2):
         job = world.register(spec=world.spec(slots=1))
-        world.until(lambda job=job: world.slot(job, 0).state is SlotState.OFFERED)  # type: ignore[misc]
-        world.until(lambda job=job: world.slot(job, 0).state is SlotState.VACANT)  # type: ignore[misc]
+        world.until_slot(job, 0, SlotState.OFFERED)
+        world.until_slot(job, 0, SlotState.VACANT)
         assert world.processors.record_of(ONE).suspended is (missed == 2)
     assert world.reputation.score(ONE, KIND) < 509_803
     world.call("Processors", "advertise", ONE, world.advert())
@@ -270,7 +270,7 @@ def test_an_acknowledged_slot_may_be_left_freely_when_the_others_do_not_come() -
         job = world.register(spec=spec)
         world.slots(3)
         world.propose(job, ONE)
-        world.until(lambda job=job: world.slot(job, 0).state is SlotState.OFFERED)  # type: ignore[misc]
+        world.until_slot(job, 0, SlotState.OFFERED)
         world.acknowledge(job, 0)
         before = world.balances.total(ONE)
         world.slots(wait)
