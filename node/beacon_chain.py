@@ -32,9 +32,11 @@ class UnknownCommitment(ValueError):
 class BeaconAuthor:
     """Makes the reveals of one author. `secret` is the seed of its aura key."""
 
-    def __init__(self, secret: bytes, genesis_hash: bytes) -> None:
+    def __init__(self, secret: bytes, genesis_hash: bytes, generations_max: int = GENERATIONS_MAX) -> None:
         self._secret = secret
         self._genesis_hash = genesis_hash
+        self._generations_max = generations_max
+        self._foreign: bytes | None = None
         self._values: dict[bytes, bytes] = {}
         self._generation: dict[bytes, int] = {}
 
@@ -58,13 +60,16 @@ class BeaconAuthor:
         for values in self._values.values():
             if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
                 return values
-        for generation in range(GENERATIONS_MAX):
+        if commitment == self._foreign:  # searching takes seconds: once for each commitment, not in every slot
+            raise UnknownCommitment(f"the beacon commitment 0x{commitment.hex()} is not of this authoring key")
+        for generation in range(self._generations_max):
             for genesis in (ZERO_HASH, self._genesis_hash):
                 values = chain_values(self._secret, genesis, generation)
                 if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
                     self._values = {commitment: values}
                     self._generation[commitment] = generation
                     return values
+        self._foreign = commitment
         raise UnknownCommitment(f"the beacon commitment 0x{commitment.hex()} is not of this authoring key")
 
     def _next_commitment(self, root: bytes) -> bytes:

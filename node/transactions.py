@@ -14,7 +14,7 @@ import trio
 from trio_typing import TaskStatus
 
 from node.chain import Chain
-from node.events import Finalised, Imported
+from node.events import ChainEvent, Finalised
 from node.ledger import BestLedger
 from node.pool import Pool, PoolError, Status
 from node.store.errors import UnknownBlock
@@ -118,11 +118,15 @@ class Transactions:
         while True:
             with events:
                 async for event in events:
-                    if isinstance(event, Imported) and event.is_best:
-                        self._on_best(event.enacted, event.retracted)
-                    elif isinstance(event, Finalised):
-                        self._on_final(event)
+                    self.on_event(event)
             events = self.chain.events.listen()
+
+    def on_event(self, event: ChainEvent) -> None:
+        """Let pool and watchers follow what happened to the chain."""
+        if isinstance(event, Finalised):
+            self._on_final(event)
+        elif event.is_best:
+            self._on_best(event.enacted, event.retracted)
 
     def _on_best(self, enacted: tuple[Head, ...], retracted: tuple[Head, ...]) -> None:
         """The best chain grew or changed. Both may be gone again: events are read after they happened."""

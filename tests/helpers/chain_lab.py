@@ -10,7 +10,6 @@ from typing import Any, TypeVar, TypeVarTuple
 from node.authoring import Author
 from node.beacon_chain import BeaconAuthor
 from node.chain import Chain
-from node.events import Finalised, Imported
 from node.keys.keystore import AURA, Keystore
 from node.keys.pair import Pair, dev_pair
 from node.store.startup import create_store
@@ -178,11 +177,7 @@ class Lab:
     def follow(self) -> None:
         """Hand what happened to the pool, as its task does."""
         while self.events.statistics().current_buffer_used:
-            event = self.events.receive_nowait()
-            if isinstance(event, Imported) and event.is_best:
-                self.transactions._on_best(event)
-            elif isinstance(event, Finalised):
-                self.transactions._on_final(event)
+            self.transactions.on_event(self.events.receive_nowait())
 
     def finalise(self, block_hash: bytes | None = None) -> None:
         """Make a block final, by default the best one."""

@@ -72,20 +72,22 @@ class JobFollower:
             return
         async for event in channel:
             if isinstance(event, Imported) and event.is_best:
-                self._on_best(event)
+                self._on_best(event.enacted, event.retracted, event.head)
             elif isinstance(event, Finalised):
+                if event.enacted or event.retracted:
+                    self._on_best(event.enacted, event.retracted, event.best)
                 self._on_final(event)
                 if self._tell_end():
                     return
         self.subscription.close()
 
-    def _on_best(self, event: Imported) -> None:
-        for head in event.retracted:
+    def _on_best(self, enacted: tuple[Head, ...], retracted: tuple[Head, ...], best: Head) -> None:
+        for head in retracted:
             if self._told.pop(head.hash, None) is not None:
                 self._push("retracted", block=head.number, hash=f"0x{head.hash.hex()}")
-        for head in event.enacted:
+        for head in enacted:
             self._push_events(head)
-        self._push_view(event.head)
+        self._push_view(best)
 
     def _push_events(self, head: Head) -> None:
         job = self._job_at(head)
