@@ -206,6 +206,11 @@ class JobClient:
         view = self.job(id)
         return view if view["job"]["state"] in ENDED else None
 
+    def all_ended(self, ids: list[int]) -> bool:
+        """Whether every one of these jobs of our own has ended."""
+        ended = {one["id"] for one in self._own() if one["state"] in ENDED}
+        return ended.issuperset(ids)
+
     def wait_final(self, height: int, deadline_s: float = 60) -> FinalState:
         """The state after the last final block, once that is at least `height`."""
         wait_for(lambda: self.final_height() >= height, deadline_s, f"block {height} final")

@@ -48,7 +48,7 @@ async def _run_all(language: str, served: str) -> None:
                 fuel=2_000_000_000,
                 fetch=tuple(fill(host) for host in case.get("fetch", ())),
                 storage=case.get("storage", False),
-                environment={"URL": fill(case.get("url", ""))},
+                input=fill(case.get("url", "")).encode(),
             )
             outcome = await pool.run(spec, guard.fetch)
             assert outcome.failure is not None, f"{kind} succeeded: {outcome.output[:100]!r}"

@@ -1,6 +1,6 @@
 export async function main(heddle) {
   try {
-    return (await heddle.fetch(heddle.env.URL)).text();
+    return (await heddle.fetch(heddle.inputText())).text();
   } catch {
     return "a refusal is not to be caught";
   }

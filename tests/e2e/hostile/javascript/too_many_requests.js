@@ -1,3 +1,3 @@
 export async function main(heddle) {
-  for (;;) await heddle.fetch(heddle.env.URL);
+  for (;;) await heddle.fetch(heddle.inputText());
 }

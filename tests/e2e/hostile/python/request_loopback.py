@@ -1,5 +1,5 @@
 def main(heddle):
     try:
-        return heddle.fetch(heddle.env["URL"]).text()
+        return heddle.fetch(heddle.input().decode()).text()
     except BaseException:
         return "a refusal is not to be caught"

@@ -1,3 +1,3 @@
 def main(heddle):
     while True:
-        heddle.fetch(heddle.env["URL"])
+        heddle.fetch(heddle.input().decode())
