@@ -95,6 +95,7 @@ def test_voter_persists_its_votes() -> None:
     (persisted,) = scene.did(Persist)
     sent = next(action.message for action in scene.did(Broadcast) if _own_vote(action))
     again = VoterScene(CHAIN[:3], gate=VotesGate.of(scan(persisted.record.encode())))
+    assert again.finality.report().current.prevotes.current_weight == 1
     again.wait(2 * T_MS)
     assert again.votes(Prevote)[0] == (1, 2)
     assert next(action.message for action in again.did(Broadcast) if _own_vote(action)) == sent
@@ -152,6 +153,22 @@ def test_a_precommit_never_contradicts_the_last_estimate() -> None:
         assert [number for round_number, number in scene.votes(Precommit) if round_number == 2] == precommitted
 
 
+def test_a_round_ends_only_when_the_last_estimate_is_final() -> None:
+    """A completable round waits for what the round before it might have finalised."""
+    scene = VoterScene(CHAIN[:3])
+    scene.wait(2 * T_MS)
+    scene.others(Phase.PREVOTE, ref(CHAIN[2]))
+    scene.others(Phase.PRECOMMIT, ref(CHAIN[2]), ("bob",))
+    scene.others(Phase.PRECOMMIT, ref(CHAIN[0]), ("charlie",))
+    assert (scene.finality.round_number, scene.finality.finalised) == (2, ref(CHAIN[0]))
+    scene.others(Phase.PREVOTE, ref(CHAIN[2]), round_number=2)
+    scene.wait(4 * T_MS)
+    scene.others(Phase.PRECOMMIT, ref(CHAIN[0]), ("bob", "charlie"), round_number=2)
+    assert (scene.finality.round_number, scene.finality.finalised) == (2, ref(CHAIN[0]))
+    scene.others(Phase.PRECOMMIT, ref(CHAIN[2]), ("dave",), round_number=1)
+    assert (scene.finality.round_number, scene.finality.finalised) == (3, ref(CHAIN[2]))
+
+
 def test_the_primary_reminds_of_an_estimate_that_is_not_final() -> None:
     """Entering a round as its primary with an unfinished estimate, the voter proposes it; followers vote above it."""
     scene = VoterScene(CHAIN[:4], name="charlie")
@@ -173,6 +190,19 @@ def test_a_proposal_of_a_stranger_to_the_round_is_ignored() -> None:
     scene.hear(proposal("dave", ref(side), 1))
     scene.wait(2 * T_MS)
     assert scene.votes(Prevote) == [(1, 3)]
+
+
+def test_a_proposal_counts_only_below_the_last_ghost() -> None:
+    """The primary reminds of what the last round may have decided; it cannot choose a fork of its own."""
+    side = child(CHAIN[0], 100)
+    scene = VoterScene([*CHAIN[:3], side])
+    scene.wait(2 * T_MS)
+    scene.others(Phase.PREVOTE, ref(CHAIN[0]))
+    scene.others(Phase.PRECOMMIT, ref(CHAIN[0]))
+    assert scene.finality.round_number == 2
+    scene.hear(proposal("charlie", ref(side), 2))
+    scene.wait(2 * T_MS)
+    assert scene.votes(Prevote)[-1] == (2, 3)
 
 
 def test_votes_for_unknown_blocks_wait() -> None:
@@ -220,6 +250,17 @@ def test_equivocation_is_reported_but_never_ones_own() -> None:
     scene.others(Phase.PREVOTE, ref(CHAIN[1]), NAMES[2:4])
     scene.wait(4 * T_MS)
     assert scene.votes(Precommit) == []
+
+
+def test_a_commit_does_not_hide_honest_votes_below_it() -> None:
+    """What a later round made final is no base for an earlier one: a vote that lies lower still counts there."""
+    scene = VoterScene(CHAIN[:3])
+    target = ref(CHAIN[2])
+    scene.hear(CommitMessage(5, 0, commit(target, [(name, target) for name in NAMES[1:4]], 5)))
+    assert scene.finality.finalised == target
+    late = gossip("bob", Phase.PREVOTE, ref(CHAIN[0]), 2)
+    scene.hear(late)
+    assert scene.finality.votes_of(public_of("bob")) == [late]
 
 
 def test_a_commit_finalises_and_silences_our_own() -> None:
