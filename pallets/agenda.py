@@ -163,8 +163,10 @@ class Agenda(Pallet):
             if used + cost > budget_ps and not at_least_one:
                 break
             at_least_one = False
-            used += cost
+            reads, writes = self.state.reads, self.state.writes
             self._run(entry, slot)
+            # The worst case decides whether there is room; what was touched is what is charged.
+            used += min(cost, cost_ps(self.state.reads - reads, self.state.writes - writes) + ENTRY_PS)
             position += 1
         self.cursor.put(Cursor(slot, position))
         return used

@@ -221,7 +221,7 @@ class System(Pallet):
         self.block_author: bytes | None = None
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """`slotMs`: length of a slot, 50..60,000 ms, for ever; read before this runtime was made."""
+        """`slotMs`: length of a slot, 100..60,000 ms, for ever; read before this runtime was made."""
         self.slot_ms_value.put(self.slot_ms)
 
     def open_block(self, number: int, parent_hash: bytes, digest: Digest) -> None:

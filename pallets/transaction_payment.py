@@ -67,7 +67,11 @@ class TransactionPayment(Pallet):
 
     def fee(self, length: int, weight_ps: int) -> int:
         """Planck for a transaction of `length` bytes and `weight_ps` picoseconds, without tip."""
-        return BASE_FEE + LENGTH_FEE * length + self.multiplier.get() * weight_ps // ONE
+        return BASE_FEE + LENGTH_FEE * length + self.weight_fee(weight_ps)
+
+    def weight_fee(self, weight_ps: int) -> int:
+        """The part of a fee that is for weight."""
+        return self.multiplier.get() * weight_ps // ONE
 
     def charge(self, who: bytes, fee: int, tip: int) -> None:
         """Count a transaction of `who` and take fee and tip.

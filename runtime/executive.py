@@ -31,7 +31,7 @@ from runtime.scale import ScaleError
 from runtime.state import Reader
 from runtime.types import DIGEST_BYTES_MAX, Block, Digest, Header, PreRuntime, RuntimeEnvironmentUpdated
 from runtime.validity import SignatureChecks, check_era, check_nonce
-from runtime.weight import BASE_BLOCK_PS, BASE_EXTRINSIC_PS, BlockBudget, DispatchClass
+from runtime.weight import BASE_BLOCK_PS, BASE_EXTRINSIC_PS, BlockBudget, DispatchClass, cost_ps
 
 if TYPE_CHECKING:
     from runtime.heddle import Heddle
@@ -137,12 +137,19 @@ class Executive:
                 Validity.PAYMENT, f"fee {fee} + tip {extrinsic.tip} planck exceed what the account can spend"
             ) from error
         failure = None
+        state = runtime.state
+        reads, writes = state.reads, state.writes
         try:
             runtime.dispatch_in_layer(call, Signed(who))
         except DispatchError as error:
             failure = runtime.error_value(error)
-        payment.settle(who, fee, fee, extrinsic.tip)
-        system.note_applied(definition, call_ps + BASE_EXTRINSIC_PS, failure)
+        used_ps = call_ps
+        if definition.refundable:
+            used_ps = min(call_ps, cost_ps(state.reads - reads, state.writes - writes))
+            self.budget.give_back(definition.dispatch_class, call_ps - used_ps)
+        paid = fee if used_ps == call_ps else fee - payment.weight_fee(call_ps) + payment.weight_fee(used_ps)
+        payment.settle(who, fee, paid, extrinsic.tip)
+        system.note_applied(definition, used_ps + BASE_EXTRINSIC_PS, failure)
         return failure
 
     def _apply_bare(self, extrinsic: Extrinsic) -> DispatchErrorValue | None:

@@ -81,6 +81,7 @@ class CallMark:
     cost: Cost | Callable[..., int]
     dispatch_class: DispatchClass
     pays_fee: bool
+    refundable: bool
     since: int
     until: int | None
 
@@ -94,18 +95,20 @@ def call(
     weight: Cost | Callable[..., int],
     dispatch_class: DispatchClass = DispatchClass.NORMAL,
     pays_fee: bool = True,
+    refundable: bool = False,
     since: int = 1,
     until: int | None = None,
 ) -> Callable[[F], F]:
     """Mark a method as a dispatchable call.
 
     `weight` is a Cost, or a function of the call's decoded arguments that gives picoseconds. `since` and `until` are
-    the spec versions from which and before which the call exists (spec/chain.md (d)).
+    the spec versions from which and before which the call exists (spec/chain.md (d)). A `refundable` call declares its
+    worst case and pays, in the end, for the storage that it touched (spec/chain.md (f)).
     """
 
     def mark(function: F) -> F:
         # A function takes any attribute, which its type does not say.
-        function.__call_mark__ = CallMark(index, weight, dispatch_class, pays_fee, since, until)  # type: ignore[attr-defined]
+        function.__call_mark__ = CallMark(index, weight, dispatch_class, pays_fee, refundable, since, until)  # type: ignore[attr-defined]
         return function
 
     return mark
@@ -124,6 +127,7 @@ class CallDefinition:
     weight_ps: int | Callable[..., int]
     dispatch_class: DispatchClass
     pays_fee: bool
+    refundable: bool
     since: int
     until: int | None
     docs: tuple[str, ...]
@@ -285,6 +289,7 @@ def _definition(cls: type[Pallet], name: str, function: Any, registry: Registry)
         weight_ps=mark.cost.weight_ps if isinstance(mark.cost, Cost) else mark.cost,
         dispatch_class=mark.dispatch_class,
         pays_fee=mark.pays_fee,
+        refundable=mark.refundable,
         since=mark.since,
         until=mark.until,
         docs=tuple(docs[:1]),

@@ -52,6 +52,8 @@ class State:
     """The storage of one executing block, on top of a Reader.
 
     `spec` is the version of the rules in force: the only switch of versioned code. `events` are (phase, event) pairs.
+    `reads` and `writes` count every access since the state was made, whether the overlay had the key or not: what a
+    call really cost, the same on every node.
     """
 
     def __init__(self) -> None:
@@ -63,6 +65,8 @@ class State:
         self.events: list[tuple[Any, Any]] = []
         self.phase: Any = None
         self.layers = 0
+        self.reads = 0
+        self.writes = 0
 
     def attach(self, reader: Reader, spec: int) -> None:
         """Start anew on top of `reader`: forget all values, changes and events."""
@@ -77,6 +81,7 @@ class State:
 
     def read(self, key: bytes, codec: Codec) -> Any:
         """The decoded value under `key`, or None."""
+        self.reads += 1
         value = self.values.get(key, MISSING)
         if value is MISSING:
             data = self.reader.get(key)
@@ -86,6 +91,7 @@ class State:
 
     def write(self, key: bytes, codec: Codec, value: Any) -> None:
         """Put `value` under `key`; None removes it."""
+        self.writes += 1
         self.undo.append((key, self.values.get(key, MISSING)))
         self.values[key] = value
         self.changed[key] = codec

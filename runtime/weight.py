@@ -83,6 +83,12 @@ class BlockBudget:
         self.bytes += length
         return True
 
+    def give_back(self, dispatch_class: DispatchClass, weight_ps: int) -> None:
+        """Return what a call reserved and did not use."""
+        self.used_ps -= weight_ps
+        if dispatch_class is DispatchClass.NORMAL:
+            self.normal_ps -= weight_ps
+
     def snapshot(self) -> tuple[int, int, int, int]:
         """The used amounts, for `restore`."""
         return self.used_ps, self.normal_ps, self.bytes, self.normal_bytes

@@ -69,14 +69,15 @@ from runtime.hashing import blake2b256
 from runtime.pallet import Cost, Signed, call
 from runtime.scale import U8, U16, U32, U64, Registry
 from runtime.state import State
-from runtime.weight import cost_ps
 
 SLOT_BYTES = 512
 """What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
 NOTICE_SLOTS_MIN = 300
 NOTICE_INTERVALS = 2
 PERMILLE_MAX = 1_000
-WAKE_PS = cost_ps(reads=30, writes=40)
+WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=8 * bounds.SLOTS_MAX)
+"""The worst case of nearly every call: what is due may end the job, with all its slots, leases and bonds."""
+WAKE_PS = WHOLE_JOB.weight_ps
 RUNNING = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
 
 
@@ -160,7 +161,7 @@ class Jobs(JobStore):
             wake=0,
         )
 
-    @call(index=1, weight=Cost(reads=20, writes=30))
+    @call(index=1, weight=WHOLE_JOB, refundable=True)
     def cancel(self, origin: Signed, job: U64) -> None:
         """End a job of one's own; processors get what they have earned, the rest comes back."""
         slots.advance_job(self, self._existing(job))
@@ -170,13 +171,13 @@ class Jobs(JobStore):
 
     # The processor: promises.
 
-    @call(index=2, weight=Cost(reads=16, writes=16))
+    @call(index=2, weight=WHOLE_JOB, refundable=True)
     def acknowledge(self, origin: Signed, job: U64, slot: U8, generation: U32) -> None:
         """Promise all executions of an offered slot; locks the bond."""
         self._offered(origin.who, job, slot, generation)
         slots.acknowledge(self, job, slot)
 
-    @call(index=3, weight=Cost(reads=16, writes=16))
+    @call(index=3, weight=WHOLE_JOB, refundable=True)
     def decline(self, origin: Signed, job: U64, slot: U8, generation: U32, reason: Failure) -> None:
         """Turn an offer down, for a reason; costs nothing. The manager gets no further offer of this job."""
         offered = self._offered(origin.who, job, slot, generation)
@@ -200,7 +201,7 @@ class Jobs(JobStore):
         if missing >= bounds.INPUT_UNAVAILABLE_MAX:
             ending.finish(self, id, JobFailed(InputUnavailable()))
 
-    @call(index=7, weight=Cost(reads=16, writes=16))
+    @call(index=7, weight=WHOLE_JOB, refundable=True)
     def resign(self, origin: Signed, job: U64, slot: U8, generation: U32) -> None:
         """Give an acknowledged slot back: free with notice, else as a lost lease."""
         held = self._held(origin.who, job, slot, generation)
@@ -225,7 +226,7 @@ class Jobs(JobStore):
 
     # The processor: runs.
 
-    @call(index=4, weight=Cost(reads=12, writes=8))
+    @call(index=4, weight=WHOLE_JOB, refundable=True)
     def started(self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8) -> None:
         """Say that an attempt is running."""
         record = self._live(origin.who, job, execution, slot, generation, attempt)
@@ -246,7 +247,7 @@ class Jobs(JobStore):
         self.emit(ExecutionStarted(job, execution, slot, attempt, origin.who))
         slots.rearm(self, job, slot)
 
-    @call(index=5, weight=Cost(reads=12, writes=6))
+    @call(index=5, weight=WHOLE_JOB, refundable=True)
     def progress(
         self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, permille: U16
     ) -> None:
@@ -257,7 +258,7 @@ class Jobs(JobStore):
         self.emit(ExecutionProgressed(job, execution, slot, attempt, min(permille, PERMILLE_MAX)))
         slots.rearm(self, job, slot)
 
-    @call(index=6, weight=Cost(reads=20, writes=24))
+    @call(index=6, weight=WHOLE_JOB, refundable=True)
     def report(
         self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, outcome: Outcome
     ) -> None:
@@ -305,7 +306,7 @@ class Jobs(JobStore):
 
     # Anyone.
 
-    @call(index=8, weight=Cost(reads=40, writes=40))
+    @call(index=8, weight=WHOLE_JOB, refundable=True)
     def poke(self, origin: Signed, job: U64) -> None:
         """Apply what is due for a job now, without waiting for the chain's own work."""
         slots.advance_job(self, self._existing(job))

@@ -264,7 +264,7 @@ def fill(made: DictChain, call: RuntimeCall, count_max: int) -> int:
 
 def test_the_weight_of_normal_calls_is_limited() -> None:
     """Normal calls fill three quarters of the weight of a block and no more."""
-    made = new_chain(slot_ms=50)
+    made = new_chain(slot_ms=100)
     open_block(made, FIRST)
     weight = transfer(made).weight_ps + 100_000_000
     fitted = fill(made, transfer(made), 200)

@@ -22,12 +22,15 @@ class Chain:
         self.system = System(state, registry, 1_000)
         self.agenda = Agenda(state, registry, self.system)
         self.done: list[tuple[int, int, int]] = []
+        self.reads = 0
         self.agenda.register(KIND, self.work, weight_ps)
         self.system.slot = start
         self.block(1)
 
     def work(self, number: int, at: int) -> None:
         """Note (slot now, number, slot of the list)."""
+        for _ in range(self.reads):
+            self.agenda.counts.get(0)
         if number == 13:
             raise OtherError
         self.done.append((self.system.slot, number, at))
@@ -68,6 +71,7 @@ def test_every_entry_is_worked_off_once_in_the_order_of_slots_and_insertion(
 def test_what_exceeds_the_budget_carries_over_in_order() -> None:
     """Three hundred dear entries in one slot take several blocks; none is lost, later ones wait their turn."""
     chain = Chain(weight_ps=DEAR // 100)
+    chain.reads = 200
     for number in range(100, 400):
         chain.agenda.arm(KIND, number, 0, chain.system.slot + 1)
     chain.agenda.arm(KIND, 500, 0, chain.system.slot + 2)
