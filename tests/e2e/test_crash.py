@@ -111,16 +111,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
                 processor.give_account(PROCESSOR)
                 processor.start()
                 client = JobClient(validator, dev_pair("Bob"), SLOT_MS)
-                wait_for(lambda: advertised(client), DEADLINE_S, "the processor's advert")
+                wait_for(client.advertised, DEADLINE_S, "the processor's advert")
                 yield Scene(validator, processor, server, client, gates)
             finally:
                 for gate in gates.values():
                     gate.opened.set()
-
-
-def advertised(client: JobClient) -> bool:
-    """Whether the processor is open for work."""
-    return any(one["advert"] is not None for one in client.rpc.result("processors_list"))
 
 
 def settled(scene: Scene, id: int) -> None:

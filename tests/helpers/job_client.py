@@ -66,6 +66,10 @@ class FinalState:
         data = self.runtime.system.accounts.get(who).data
         return int(data.free + data.reserved)
 
+    def accounts(self) -> list[bytes]:
+        """All accounts there are."""
+        return [who for who, _ in self.runtime.system.accounts.items()]
+
 
 class JobClient:
     """One consumer with one key, on one node."""
@@ -190,6 +194,17 @@ class JobClient:
             found += [one["fields"] for one in answer["events"] if one["event"] == name]
             position = answer["next"]
         return found
+
+    def advertised(self) -> int:
+        """How many processors are open for work."""
+        return sum(one["advert"] is not None for one in self.rpc.result("processors_list"))
+
+    def block_events(self, number: int) -> list[Any]:
+        """All events of one block of the best chain, decoded from its state."""
+        key = "0x" + self.runtime.system.events_value.prefix.hex()
+        raw = self.rpc.result("state_getStorage", key, self.rpc.result("chain_getBlockHash", number))
+        assert raw is not None, f"the events of block {number} are gone"
+        return [record.event for record in self.runtime.system.events_value.codec.decode(bytes.fromhex(raw[2:]))]
 
     def story(self, id: int) -> str:
         """Where a job stands, for the message of a failed assertion."""
