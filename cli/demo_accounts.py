@@ -73,7 +73,8 @@ def account_for(before: Snapshot, after: Snapshot, parties: Mapping[str, bytes])
 
 def account_rows(account: Account) -> list[list[str]]:
     """The table: each party, the sum of all, what was burnt, and that nothing is left over."""
-    rows = [[one.party, format_amount(one.before), format_amount(one.after), signed(one.change)] for one in account.rows]
+    amounts = [(one.party, one.before, one.after, one.change) for one in account.rows]
+    rows = [[party, format_amount(old), format_amount(new), signed(change)] for party, old, new, change in amounts]
     total = [sum(row.before for row in account.rows), sum(row.after for row in account.rows)]
     rows.append(["all accounts", *map(format_amount, total), signed(total[1] - total[0])])
     rows.append(["burnt", "", "", signed(-account.issued)])

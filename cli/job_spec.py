@@ -249,7 +249,7 @@ def check_draft(folder: Path, draft: Draft, now_ms: int) -> JobSpec:
 def refused(folder: Path, error: PalletError) -> Refused:
     """The chain's error in the words of heddle.toml."""
     kind = type(error).__name__
-    reason = (error.__doc__ or kind).splitlines()[0]
+    reason = (error.__doc__ or kind).splitlines()[0].rstrip(".")
     if isinstance(error, OutOfBounds | NotYetSupported):
         field = Field(error.detail)
         name, allowed = NAMES.get(field, (field.name.lower(), "another value"))

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 DEVELOPMENT_SIGNER = "//Alice"
 LIVE_CHAIN = "Live"
+MONEY = ("DepositNotAvailable", "FundsUnavailable")
+"""Errors that say that the payer has too little."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,10 @@ def require_allowed(chain: ChainClient, call: bytes, who: bytes, folder: Path) -
     kind = result.error.partition(".")[2]
     if kind in RULES:
         name, allowed = RULES[kind]
-        raise Refused(f"{name}: {result.explanation}; allowed: {allowed} ({kind})", correct_it(folder))
-    if result.error.startswith("Token."):
+        raise Refused(f"{name}: {result.explanation.rstrip('.')}; allowed: {allowed} ({kind})", correct_it(folder))
+    if kind in MONEY or result.error.startswith("Token."):
         raise Refused(
-            f"reward: the account cannot pay for this job ({result.error}): reward x slots x executions, bond and fee",
+            f"reward: the account cannot lock the deposit, which is reward x slots x executions and more ({kind})",
             "lower reward or slots, or fund the account: `heddle wallet balance` shows what it has",
         )
     raise Refused(f"the chain would refuse this job: {result.error}", result.explanation)

@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "wallet": "Keep accounts, look at their balances, pay with them.",
     "network": "Start, look at and stop a network of real nodes on this machine.",
     "job": "Make a job, send it, watch it run, and get its results.",
+    "processor": "What a processor offers, how it is doing, and whom it belongs to.",
     "demo": "Watch real jobs go through a real chain: three processes, three jobs, two minutes.",
     "benchmark": "Measure what a node does, as ratios.",
 }

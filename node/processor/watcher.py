@@ -132,8 +132,10 @@ class Watcher:
             if runtime.balances.free(self.account) > 2 * runtime.balances.existential_deposit:
                 self.submitter.want(("register",), "Processors", "register", NODE_VERSION)
             return False
-        if runtime.processors.adverts.find(self.account) is None or record.suspended:
-            self.submitter.want(("advertise",), "Processors", "advertise", self.advert())
+        advert = runtime.processors.adverts.find(self.account)
+        if advert is None or record.suspended:
+            # A suspended advert is renewed as it stands: its operator may have changed it.
+            self.submitter.want(("advertise",), "Processors", "advertise", advert or self.advert())
             return record.suspended
         self.submitter.done(("advertise",))
         if runtime.agenda.now() - record.heartbeat_at >= HEARTBEAT_SLOTS:

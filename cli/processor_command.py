@@ -1,0 +1,221 @@
+"""`heddle processor`: what a processor offers, how it is doing, and whom it belongs to."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.errors import NotFound, Refused
+from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
+from cli.output import emit, fields, note
+
+if TYPE_CHECKING:
+    from cli.chain_client import ChainClient, Included
+    from node.keys.pair import Pair
+    from pallets.processors.types import Advert
+
+PAIRING_MINUTES_DEFAULT = 60
+PAIRING_MINUTES_MAX = 239
+"""The chain takes proofs of at most four hours; its clock may stand a little behind ours."""
+NUMBER_MAX = (1 << 63) - 1
+
+app = typer.Typer(no_args_is_help=True, help="What a processor offers, how it is doing, and whom it belongs to.")
+
+BasePathOption = Annotated[
+    Path | None, typer.Option("--base-path", metavar="DIR", help="The folder of the processor's node, with its key.")
+]
+SuriOption = Annotated[
+    str | None,
+    typer.Option("--suri", metavar="URI", help="The processor's secret [default: that of `heddle node --dev`]."),
+]
+
+
+@app.command()
+def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants it
+    *,
+    base: Annotated[str | None, typer.Option(help="Price of an execution: 0.01 is tokens, 500units units.")] = None,
+    per_ms: Annotated[str | None, typer.Option(help="And for each millisecond it may take.")] = None,
+    per_storage_byte: Annotated[str | None, typer.Option(help="And for each byte of storage.")] = None,
+    per_request: Annotated[str | None, typer.Option(help="And for each network request.")] = None,
+    memory_bytes: Annotated[int | None, typer.Option(min=1, max=NUMBER_MAX, help="For all jobs together.")] = None,
+    storage_bytes: Annotated[int | None, typer.Option(min=0, max=NUMBER_MAX, help="For all jobs together.")] = None,
+    cores: Annotated[int | None, typer.Option(min=1, max=65_535, help="Executions at a time.")] = None,
+    requests_max: Annotated[int | None, typer.Option(min=0, max=1_000, help="Of one execution.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="A label such as eu-central; may be repeated.")] = None,
+    consumer: Annotated[list[str] | None, typer.Option(help="Work only for this account; may be repeated.")] = None,
+    everybody: Annotated[bool, typer.Option("--everybody", help="Work for all accounts again.")] = False,
+    base_path: BasePathOption = None,
+    suri: SuriOption = None,
+    password_file: PasswordFileOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Change what a processor offers; whatever is left out stays. This also ends a suspension."""
+    from cli.accounts import account_of
+    from cli.amounts import parse_amount
+    from cli.chain_client import ChainClient
+    from cli.processor_report import advert_fields
+    from pallets.jobs.queries import plain
+
+    if consumer and everybody:
+        raise Refused("--consumer and --everybody contradict each other", "give one of them")
+    prices = {"base": base, "per_ms": per_ms, "per_storage_byte": per_storage_byte, "per_request": per_request}
+    capacity = {"memory_bytes": memory_bytes, "storage_bytes": storage_bytes, "cores": cores}
+    changes: dict[str, Any] = {"requests_max": requests_max, "labels": None if label is None else tuple(label)}
+    if consumer or everybody:
+        changes["consumers"] = tuple(account_of(one, "consumer") for one in consumer or ())
+    with ChainClient.connect(url) as chain:
+        pair = key_of(chain, base_path, suri, password_file)
+        before = advert_of(chain, pair.public)
+        changed = {name: parse_amount(text, name) for name, text in prices.items() if text is not None}
+        after = replace(
+            before,
+            pricing=replace(before.pricing, **changed),
+            capacity=replace(before.capacity, **given(capacity)),
+            **given(changes),
+        )
+        done = send(chain, pair, "advertise", after, as_json=as_json)
+    document = {"processor": pair.address, "advert": plain(after)}
+    show_done(done, document, advert_fields(document["advert"]), as_json=as_json)
+
+
+@app.command()
+def status(
+    processor: Annotated[
+        str | None, typer.Argument(help="A wallet, an address or a key [default: all processors].")
+    ] = None,
+    *,
+    base_path: BasePathOption = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000, help="How many, if no one is named.")] = 50,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Show processors: their adverts, reputation, money, and what they are promised to and running now."""
+    from cli.accounts import account_of
+    from cli.processor_account import keystore_key
+    from cli.processor_report import draw_one, draw_several, with_work
+    from cli.rpc_client import RpcClient, RpcError
+    from runtime import ss58
+
+    if processor is not None and base_path is not None:
+        raise Refused("an account and --base-path contradict each other", "give one of them")
+    who = None if processor is None else account_of(processor, "processor")
+    if base_path is not None:
+        who = keystore_key(base_path.expanduser(), None).public
+    with RpcClient(url) as rpc:
+        if who is None:
+            found = [with_work(rpc, one) for one in rpc.call("processors_list", limit)]
+            emit({"processors": found}, as_json=as_json, human=draw_several(found))
+            return
+        try:
+            one = with_work(rpc, rpc.call("processors_get", ss58.encode(who)))
+        except RpcError as error:
+            hint = "a node with --processor registers itself once its account has money"
+            raise NotFound(f"processor: {error.data or error.message}", hint) from error
+    emit(one, as_json=as_json, human=draw_one(one))
+
+
+@app.command()
+def pair(  # noqa: PLR0913 - one argument for each option, as typer wants it
+    *,
+    manager: Annotated[
+        str | None, typer.Option(help="Who manages it: a wallet or secret URI, which signs a proof.")
+    ] = None,
+    processor: Annotated[
+        str | None, typer.Option(help="With --save: the processor's address, when its key is elsewhere.")
+    ] = None,
+    minutes: Annotated[
+        int, typer.Option(min=1, max=PAIRING_MINUTES_MAX, help="How long the proof is valid.")
+    ] = PAIRING_MINUTES_DEFAULT,
+    save: Annotated[Path | None, typer.Option(metavar="FILE", help="Only write the manager's proof there.")] = None,
+    proof: Annotated[Path | None, typer.Option(metavar="FILE", help="Use the proof that was written there.")] = None,
+    end: Annotated[bool, typer.Option("--end", help="End the pairing instead.")] = False,
+    base_path: BasePathOption = None,
+    suri: SuriOption = None,
+    password_file: PasswordFileOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Put a processor under a manager: the manager signs a proof, the processor submits it.
+
+    Where the two keys are on different machines: `--manager NAME --processor ADDRESS --save FILE` on the manager's,
+    `--proof FILE --base-path DIR` on the processor's.
+    """
+    from cli import pairing
+    from cli.accounts import account_of, signer_of
+    from cli.chain_client import ChainClient
+
+    if end:
+        with ChainClient.connect(url) as chain:
+            key = key_of(chain, base_path, suri, password_file)
+            done = send(chain, key, "unpair", key.public, as_json=as_json)
+        show_done(done, {"processor": key.address, "manager": None}, as_json=as_json)
+        return
+    if (manager is None) == (proof is None):
+        raise Refused("a manager or a proof is needed", "--manager with a wallet, or --proof with a file")
+    with ChainClient.connect(url) as chain:
+        if manager is not None and save is not None and processor is not None:
+            who = account_of(processor, "processor")
+        else:
+            key = key_of(chain, base_path, suri, password_file)
+            who = key.public
+        if proof is not None:
+            signed = pairing.read_proof(proof)
+        else:
+            signed = pairing.sign_proof(chain, who, signer_of(manager or "", password_file, "manager"), minutes)
+        if save is not None:
+            pairing.write_proof(save, signed)
+            document = {"proof": str(save), **pairing.proof_document(signed)}
+            emit(document, as_json=as_json, human=fields(document))
+            return
+        done = send(chain, key, "pair", signed, as_json=as_json)
+    show_done(done, {"processor": key.address, **pairing.proof_document(signed)}, as_json=as_json)
+
+
+def key_of(chain: "ChainClient", base_path: Path | None, suri: str | None, password_file: Path | None) -> "Pair":
+    """The processor's key pair."""
+    from cli.accounts import password
+    from cli.processor_account import processor_key
+
+    secret = None if password_file is None else password("Password of the keystore", password_file)
+    return processor_key(chain, base_path, suri, secret)
+
+
+def advert_of(chain: "ChainClient", who: bytes) -> "Advert":
+    """A processor's advert on chain; NotFound if it has none to change."""
+    from runtime import ss58
+
+    advert = chain.at().processors.adverts.find(who)
+    if advert is None:
+        hint = "its node advertises by itself: start it with `heddle node --processor` and fund its account"
+        raise NotFound(f"{ss58.encode(who)} has no advert yet", hint)
+    return advert
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def send(chain: "ChainClient", key: "Pair", name: str, argument: Any, *, as_json: bool) -> "Included":
+    """Dry-run, sign and send a call of the Processors pallet; Refused names the advert's field that is wrong."""
+    from pallets.processors.errors import Field
+
+    call = chain.call("Processors", name, argument)
+    answer = chain.rpc.call("system_dryRunCall", "0x" + call.hex(), key.address)
+    if not answer["ok"] and answer["error"] == "Processors.AdvertOutOfBounds":
+        raise Refused(f"{Field(int(answer['detail'])).name.lower()}: out of bounds", "choose another value")
+    return chain.send(call, key, finalized=False, watch=lambda step: note(f"  {step}", as_json=as_json))
+
+
+def show_done(
+    done: "Included", document: dict[str, Any], shown: dict[str, object] | None = None, *, as_json: bool
+) -> None:
+    """Print what was sent (`shown` instead of its `advert`, to people) and where it is."""
+    from cli.amounts import format_amount
+
+    place = {"block": done.block_number, "hash": done.extrinsic_hash, "fee": done.fee}
+    about = {name: value for name, value in document.items() if name != "advert"}
+    human = fields({**about, **(shown or {}), **place, "fee": format_amount(done.fee)})
+    emit({**document, **place}, as_json=as_json, human=human)
