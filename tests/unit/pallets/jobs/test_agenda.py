@@ -17,11 +17,12 @@ CHEAP, DEAR = 10**6, 10**11
 class Chain:
     """System and agenda with one kind of entry that writes down what it is given."""
 
-    def __init__(self, weight_ps: int = CHEAP, start: int = 1_000) -> None:
+    def __init__(self, weight_ps: int = CHEAP, start: int = 1_000, reads: int = 0) -> None:
         state, registry = State(), new_registry()
         self.system = System(state, registry, 1_000)
         self.agenda = Agenda(state, registry, self.system)
         self.done: list[tuple[int, int, int]] = []
+        self.reads = reads
         self.reads = 0
         self.agenda.register(KIND, self.work, weight_ps)
         self.system.slot = start
@@ -33,6 +34,8 @@ class Chain:
             self.agenda.counts.get(0)
         if number == 13:
             raise OtherError
+        for slot in range(self.reads):
+            self.agenda.counts.get(slot)
         self.done.append((self.system.slot, number, at))
 
     def block(self, gap: int) -> None:
@@ -70,7 +73,7 @@ def test_every_entry_is_worked_off_once_in_the_order_of_slots_and_insertion(
 
 def test_what_exceeds_the_budget_carries_over_in_order() -> None:
     """Three hundred dear entries in one slot take several blocks; none is lost, later ones wait their turn."""
-    chain = Chain(weight_ps=DEAR // 100)
+    chain = Chain(weight_ps=DEAR // 100, reads=160)
     chain.reads = 200
     for number in range(100, 400):
         chain.agenda.arm(KIND, number, 0, chain.system.slot + 1)
