@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli.accounts import account_of
 from cli.blob_client import LocalBlob
-from cli.errors import Refused
+from cli.errors import NotFound, Refused
 from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_project
 from node.processor.runtimes import spec as sandbox
 from pallets.jobs import bounds
@@ -43,6 +43,8 @@ from pallets.jobs.validate import check_spec
 from runtime.errors import PalletError
 
 KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
+
+VERSION_MAX = (1 << 32) - 1
 
 # A field of JobSpec as heddle.toml names it, and what it may be.
 NAMES: dict[Field, tuple[str, str]] = {
@@ -202,7 +204,10 @@ def choice_of(folder: Path, project: Project) -> ProcessorChoice:
         return Public(terms.reputation_min_ppm, attested_only=False)
     if terms.reputation_min_ppm:
         raise Refused("processors.reputation_min_ppm: only for public processors", correct_it(folder))
-    accounts = tuple(account_of(text, "processors.accounts") for text in terms.accounts)
+    try:
+        accounts = tuple(account_of(text, "processors.accounts") for text in terms.accounts)
+    except NotFound as error:
+        raise Refused(error.message, correct_it(folder)) from error
     return Known(accounts) if terms.choice == "known" else Personal(accounts)
 
 
@@ -218,6 +223,7 @@ def check_lengths(folder: Path, project: Project, script: LocalBlob, data: Local
         ("requirements.labels", len(terms.labels), bounds.LABELS_MAX, "labels"),
         ("requirements.modules", len(terms.modules), bounds.MODULES_MAX, "modules"),
         ("requirements.labels and modules", longest_label, bounds.LABEL_BYTES_MAX, "bytes each"),
+        ("requirements.version_min", terms.version_min, VERSION_MAX, "as a version"),
         ("destinations", len(terms.destinations), bounds.DESTINATIONS_MAX - 1, "beside the chain"),
         ("destinations", longest(terms.destinations), bounds.URL_BYTES_MAX, "bytes"),
         ("capabilities.fetch", len(project.capabilities.fetch), bounds.FETCH_HOSTS_MAX, "hosts"),

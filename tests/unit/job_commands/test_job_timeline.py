@@ -1,0 +1,91 @@
+"""The timeline: states, lines and ends follow from what a node tells, in any order of repetition."""
+
+from typing import Any
+
+from cli.job_timeline import Timeline, end_text, failure_text
+
+BOB = {"processor": "0x00", "processor_address": "5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E"}
+RUN = {"execution": 0, "slot": 0, "attempt": 1}
+
+
+def event(index: int, name: str, time_ms: int = 1_000, block: int = 1, **fields: Any) -> dict[str, Any]:
+    """A notification of one event, in a block of its own number."""
+    place = {"block": block, "hash": f"0x{block:064x}", "time_ms": time_ms, "index": index}
+    return {"kind": "event", **place, "event": name, "fields": {"job": 0, **fields}}
+
+
+STORY = (
+    event(0, "JobRegistered"),
+    event(1, "SlotOffered", 3_000, 2, slot=0, **BOB),
+    event(2, "JobMatched", 3_000, 2),
+    event(0, "SlotAcknowledged", 4_000, 3, slot=0, **BOB),
+    event(1, "JobAssigned", 4_000, 3),
+    event(2, "ExecutionScheduled", 4_000, 3, due_ms=4_000, **RUN),
+    event(0, "ExecutionStarted", 5_000, 4, **RUN, **BOB),
+    event(0, "ExecutionReported", 9_000, 5, digest="0x" + "ab" * 32, **RUN),
+    event(1, "ExecutionAccepted", 9_000, 5, paid=5 * 10**11, **RUN),
+    event(2, "JobDone", 9_000, 5, outcome="JobSucceeded"),
+)
+
+
+def test_a_job_goes_through_its_states() -> None:
+    """Events take the timeline from OPEN to DONE with the time of each state since the registration."""
+    timeline = Timeline(0)
+    for message in STORY:
+        timeline.hear(message)
+    assert timeline.state == "DONE"
+    assert timeline.succeeded
+    assert timeline.reached_ms == {"OPEN": 0, "MATCHED": 2_000, "ASSIGNED": 3_000, "RUNNING": 4_000, "DONE": 8_000}
+    place = timeline.places[0]
+    assert (place.state, place.attempt, place.digest) == ("accepted", 1, "0x" + "ab" * 32)
+    assert not timeline.final
+    timeline.hear({"kind": "ended", "job": 0, "state": "done", "end": "JobSucceeded"})
+    assert timeline.final
+
+
+def test_an_event_told_twice_is_one_line() -> None:
+    """Past events and the subscription may overlap: each event counts once."""
+    once, twice = Timeline(0), Timeline(0)
+    for message in STORY:
+        once.hear(message)
+        twice.hear(message)
+        assert twice.hear(message) == []
+    assert once.lines == twice.lines
+
+
+def test_what_a_retracted_block_said_may_come_again() -> None:
+    """Events of a block that left the best chain are heard again when another block has them."""
+    timeline = Timeline(0)
+    timeline.hear(STORY[0])
+    assert timeline.hear({"kind": "retracted", "block": 1, "hash": STORY[0]["hash"]})
+    assert [line.text for line in timeline.hear(STORY[0])] == ["OPEN: registered, waiting for processors"]
+
+
+def test_a_failure_is_told_with_its_class_and_message() -> None:
+    """A failed attempt, its retry and the failed end are bad news in words."""
+    timeline = Timeline(0)
+    timeline.hear(STORY[0])
+    failure = {"OutOfResources": {"resource": "memory"}}
+    failed = event(3, "AttemptFailed", 6_000, 4, failure=failure, message="out of memory", final=True, **RUN)
+    (line,) = timeline.hear(failed)
+    assert line.text == "slot 0: execution 0 failed, OutOfResources(memory): out of memory"
+    assert line.good is False
+    timeline.hear(event(4, "JobDone", 6_000, 4, outcome={"JobFailed": {"reason": failure}}))
+    assert timeline.ended
+    assert not timeline.succeeded
+    assert end_text(timeline.end) == "failed: OutOfResources(memory)"
+
+
+def test_ends_and_failures_in_words() -> None:
+    """Each way to end has its words, with or without fields."""
+    assert end_text("JobCancelled") == "cancelled by its owner"
+    assert end_text({"JobExpired": {"expiry": "queue"}}) == "expired: queue"
+    assert failure_text("NodeLost") == "NodeLost"
+    assert failure_text({"AppError": {"code": 4}}) == "AppError(4)"
+
+
+def test_an_unknown_event_is_no_mistake() -> None:
+    """A newer node may tell more than this command knows."""
+    timeline = Timeline(0)
+    assert timeline.hear(event(0, "SomethingNew", wonder=1)) == []
+    assert timeline.hear({"kind": "newer"}) == []
