@@ -23,6 +23,9 @@ check: setup ## ruff and mypy --strict
 test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)
 	@$(PYTHON_IN) scripts/run_tests.py $(PARTS)
 
+sim: setup ## simulated networks, more seeds than make test runs (SEEDS=300, TIER=1 or 2, FIRST=1000), or one again (SEED=7 TIER=2)
+	@$(PYTHON_IN) -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(TIER),--tier $(TIER)) $(if $(FIRST),--first $(FIRST))
+
 bench: setup ## import and state tree, as ratios to raw hashing and verification in the same run
 	@$(HEDDLE) benchmark import
 	@$(PYTHON_IN) -m benchmarks.state_tree

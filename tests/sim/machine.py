@@ -25,6 +25,7 @@ from tests.sim.network import SimNetwork, Switchboard
 from tests.sim.observer import ObservedHub, Observer
 from tests.sim.power import Power, PowerCut, PoweredDatabase, PoweredVotesLog, VotesDisk
 from tests.sim.processor import SimProcessor
+from tests.sim.rules import require
 from tests.sim.world import SimClock, SimEntropy
 
 T = TypeVar("T")
@@ -171,7 +172,7 @@ class Machine:
     def _boot(self, power: Power, port: SimNetwork) -> tuple[Node, SimProcessor | None]:
         store = self._open_store(PoweredDatabase(power, self._database))
         final = store.finalised.number
-        self.observer.require(final >= self._final_seen, f"{self.name}: the final head receded over a restart")
+        require(final >= self._final_seen, f"{self.name}: the final head receded over a restart")
         ports = Ports(port, self._clock, SimEntropy(self._random), SlowCompute(self._random))
         node = Node(
             store,

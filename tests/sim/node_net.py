@@ -25,7 +25,8 @@ from tests.sim.clients import Client, drawn_job
 from tests.sim.determinism import Trace, random_of, run
 from tests.sim.machine import Machine, Wires, pair_of
 from tests.sim.network import Faults
-from tests.sim.observer import BrokenRule, Observer
+from tests.sim.observer import Observer
+from tests.sim.rules import BrokenRule, require
 from tests.sim.world import START_MS
 
 SLOT_MS = 2_000
@@ -202,7 +203,7 @@ class NodeNet:
         start = self._best()
         await trio.sleep(WATCH_SLOTS * SLOT_MS / 1000)
         made = self._best() - start
-        self.observer.require(made * 2 >= WATCH_SLOTS, f"{made} blocks in {WATCH_SLOTS} slots after healing")
+        require(made * 2 >= WATCH_SLOTS, f"{made} blocks in {WATCH_SLOTS} slots after healing")
         self.loading = False
         await self._until(lambda: self._busy == 0, HEAL_S * 2, "every client's extrinsics are final")
         if self.consumer is not None:
@@ -213,7 +214,7 @@ class NodeNet:
     async def _until(self, condition: Callable[[], bool], deadline_s: float, what: str) -> None:
         end = trio.current_time() + deadline_s
         while not condition():
-            self.observer.require(trio.current_time() < end, f"not within {deadline_s} s: {what}; {self}")
+            require(trio.current_time() < end, f"not within {deadline_s} s: {what}; {self}")
             await trio.sleep(POLL_S)
 
     def _best(self) -> int:

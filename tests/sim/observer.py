@@ -16,34 +16,16 @@ from node.events import EventHub, Finalised, Imported
 from node.network.port import Kind, Notification
 from node.node import Node
 from node.processor.runtimes.spec import JobContext
-from pallets.escrow import Ledger
-from pallets.jobs.events import ExecutionAccepted, JobAssigned, JobDone, JobMatched, JobRegistered, JobReopened
-from pallets.jobs.records import LIVE_STATES, JobCancelled, JobEnd, JobExpired, JobFailed, JobState, JobSucceeded
+from pallets.jobs.events import ExecutionAccepted, JobDone, JobRegistered
 from pallets.jobs.report import Outcome
 from runtime.executive import Executive
 from runtime.heddle import Heddle
-from runtime.pallet import Event
 from runtime.scale import codec_of
 from runtime.types import Block, Header
 from tests.sim.determinism import Trace
+from tests.sim.rules import JobStates, check_money, follow_jobs, require
 
 OUTCOME = codec_of(Outcome)
-STEPS: dict[type[Event], tuple[set[JobState], JobState]] = {
-    JobMatched: ({JobState.OPEN}, JobState.MATCHED),
-    JobReopened: ({JobState.MATCHED}, JobState.OPEN),
-    JobAssigned: ({JobState.MATCHED}, JobState.ASSIGNED),
-}
-"""The steps of a live job: from which states, to which."""
-ENDS: dict[type[JobEnd], tuple[set[JobState], JobState]] = {
-    JobSucceeded: ({JobState.ASSIGNED}, JobState.DONE),
-    JobFailed: ({JobState.OPEN, JobState.MATCHED, JobState.ASSIGNED}, JobState.DONE),
-    JobCancelled: (set(LIVE_STATES), JobState.CANCELLED),
-    JobExpired: (set(LIVE_STATES), JobState.EXPIRED),
-}
-
-
-class BrokenRule(AssertionError):
-    """The network did what must never happen."""
 
 
 @dataclass(slots=True)
@@ -56,7 +38,7 @@ class Seen:
     registered: list[tuple[int, bytes]]
     accepted: list[tuple[int, int, int]]
     done: list[int]
-    jobs: dict[int, tuple[JobState, Ledger | None]]
+    jobs: JobStates
 
 
 @dataclass(slots=True)
@@ -86,11 +68,6 @@ class Observer:
         runtime.system.genesis_hash = self.genesis_hash
         self._executive = Executive(runtime)
 
-    def require(self, condition: bool, rule: str) -> None:
-        """Raise BrokenRule unless a rule holds."""
-        if not condition:
-            raise BrokenRule(rule)
-
     # Blocks.
 
     def found(self, name: str, node: Node) -> None:
@@ -100,7 +77,7 @@ class Observer:
             if head.hash not in self.blocks:
                 self.blocks[head.hash] = self._execute(node, head.hash)
         known = self.final.setdefault(store.finalised.number, store.finalised.hash)
-        self.require(known == store.finalised.hash, f"{name} started with another final block")
+        require(known == store.finalised.hash, f"{name} started with another final block")
 
     def imported(self, name: str, node: Node, event: Imported) -> None:
         """A node stored a block."""
@@ -109,7 +86,7 @@ class Observer:
         assert slot is not None
         if event.own:
             known = self.authored.setdefault((name.encode(), slot), event.head.hash)
-            self.require(known == event.head.hash, f"{name} authored two blocks in slot {slot}")
+            require(known == event.head.hash, f"{name} authored two blocks in slot {slot}")
         if event.head.hash not in self.blocks:
             self.blocks[event.head.hash] = self._execute(node, event.head.hash)
 
@@ -122,28 +99,17 @@ class Observer:
         executive.execute_block(block, node.chain.store.state_at(block.header.parent_hash))
         events = [one for _, one in runtime.state.events]
         runtime.check_state()
-        self._check_issuance(runtime)
-        seen = Seen(
+        check_money(runtime)
+        parent = self.blocks.get(block.header.parent_hash)
+        return Seen(
             block.header,
             block.extrinsics,
             tuple(self._signed(runtime, block)),
             [(one.job, one.id_hash) for one in events if isinstance(one, JobRegistered)],
             [(one.job, one.slot, one.execution) for one in events if isinstance(one, ExecutionAccepted)],
             [one.job for one in events if isinstance(one, JobDone)],
-            {},
+            follow_jobs({} if parent is None else parent.jobs, runtime, events),
         )
-        self._look_at_jobs(runtime, seen, events)
-        return seen
-
-    def _check_issuance(self, runtime: Heddle) -> None:
-        infos = [info.data for _, info in runtime.system.accounts.items()]
-        money = sum(data.free + data.reserved for data in infos)
-        self.require(runtime.balances.total_issuance() == money, "issuance is not free + held")
-        escrowed = sum(ledger.pots.total() for _, ledger in runtime.escrow.ledgers.items())
-        bonds = sum(bond.amount for _, bond in runtime.escrow.bonds.items())
-        deposits = sum(record.deposit for _, record in runtime.processors.records.items())
-        held = sum(data.reserved for data in infos)
-        self.require(held == escrowed + bonds + deposits, f"{held} planck are held, not what jobs and processors hold")
 
     def _signed(self, runtime: Heddle, block: Block) -> list[bytes]:
         """Hashes of signed extrinsics; and each report must say what earlier ones of the same attempt said."""
@@ -161,40 +127,8 @@ class Observer:
                 record = runtime.jobs.jobs.find(job)
                 if record is not None:
                     known = self.reports.setdefault((*key[:5], extrinsic.signer + record.id_hash), said)
-                    self.require(known == said, f"two different reports of attempt {key[:5]}")
+                    require(known == said, f"two different reports of attempt {key[:5]}")
         return hashes
-
-    def _look_at_jobs(self, runtime: Heddle, seen: Seen, events: list[Event]) -> None:
-        """States of all jobs after the block, each reached by a legal step from the parent's."""
-        parent = self.blocks.get(seen.header.parent_hash)
-        before = parent.jobs if parent is not None else {}
-        states = {number: state for number, (state, _) in before.items()}
-        self._replay(states, events)
-        for number, job in runtime.jobs.jobs.items():
-            ledger = runtime.escrow.ledgers.get(number)
-            seen.jobs[number] = (job.state, ledger)
-            parts = ledger.paid + ledger.fees + ledger.refunded + ledger.pots.total()
-            self.require(ledger.deposited == parts, f"the ledger of job {number} does not add up")
-            self.require(states.get(number) is job.state, f"job {number} is {job.state}, its events say otherwise")
-            if job.state not in LIVE_STATES:
-                self.require(ledger.pots.total() == 0, f"job {number} is {job.state} and holds money")
-                settled = before.get(number, (JobState.OPEN, None))
-                again = settled[0] is job.state and settled[1] != ledger
-                self.require(not again, f"job {number} was settled again")
-
-    def _replay(self, states: dict[int, JobState], events: list[Event]) -> None:
-        """Follow each job through a block by its events; every step must be legal."""
-        for event in events:
-            if isinstance(event, JobRegistered):
-                self.require(event.job not in states, f"job {event.job} was registered twice")
-                states[event.job] = JobState.OPEN
-                continue
-            step = ENDS[type(event.outcome)] if isinstance(event, JobDone) else STEPS.get(type(event))
-            if step is not None:
-                job: int = event.job  # type: ignore[attr-defined]  # every event in STEPS has it
-                legal, target = step
-                self.require(states.get(job) in legal, f"job {job}: {event} in state {states.get(job)}")
-                states[job] = target
 
     # Finality.
 
@@ -203,7 +137,7 @@ class Observer:
         for head in event.heads:
             known = self.final.setdefault(head.number, head.hash)
             self.trace.note("final", name, head.number, head.hash)
-            self.require(known == head.hash, f"two final blocks at height {head.number}; one on {name}")
+            require(known == head.hash, f"two final blocks at height {head.number}; one on {name}")
             for signed in self.blocks[head.hash].signed:
                 self._final_signed[signed] = None
                 if signed in self._waiting:
@@ -230,7 +164,7 @@ class Observer:
             key = (signed.voter, message.set_id, message.round, kind)
             known = self.votes.setdefault(key, signed.block.hash)
             what = f"{kind} in round {message.round} of set {message.set_id}, seen from {source}"
-            self.require(known == signed.block.hash, f"a key equivocated: {what}")
+            require(known == signed.block.hash, f"a key equivocated: {what}")
 
     # Processors.
 
@@ -245,7 +179,7 @@ class Observer:
         self.deliveries += 1
         self.trace.note("delivered", job, execution, identity)
         known = self.identities.setdefault((job, execution), identity)
-        self.require(known == identity, f"execution {execution} of job {job} was delivered under two keys")
+        require(known == identity, f"execution {execution} of job {job} was delivered under two keys")
 
     # The end.
 
@@ -259,20 +193,20 @@ class Observer:
         accepted: dict[tuple[int, int, int], None] = {}
         done: dict[int, None] = {}
         for number, block in enumerate(self.final_chain(), 1):
-            self.require(block.header.number == number, f"the final chain has no block {number}")
+            require(block.header.number == number, f"the final chain has no block {number}")
             for signed in block.signed:
-                self.require(signed not in extrinsics, f"extrinsic 0x{signed.hex()} ran twice")
+                require(signed not in extrinsics, f"extrinsic 0x{signed.hex()} ran twice")
                 extrinsics[signed] = number
             for result in block.accepted:
-                self.require(result not in accepted, f"(job, slot, execution) {result} was accepted twice")
+                require(result not in accepted, f"(job, slot, execution) {result} was accepted twice")
                 accepted[result] = None
             for job in block.done:
-                self.require(job not in done, f"job {job} ended twice")
+                require(job not in done, f"job {job} ended twice")
                 done[job] = None
         for transaction, block_hash in self.told_final.items():
             held = self.blocks[block_hash]
             here = self.final.get(held.header.number) == block_hash and transaction in held.signed
-            self.require(here, f"extrinsic 0x{transaction.hex()} was told final and is lost")
+            require(here, f"extrinsic 0x{transaction.hex()} was told final and is lost")
 
 
 class ObservedHub(EventHub):
