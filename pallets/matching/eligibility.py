@@ -37,16 +37,23 @@ REDRAW_BLOCKS = 512
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Who already holds a slot of a job."""
+
+    managers: frozenset[bytes]
+    processors: frozenset[bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Seat:
-    """A slot to be filled, and what is known of its job. `managers` already hold a slot of it."""
+    """A slot to be filled, and what is known of its job."""
 
     id: int
     number: int
     job: Job
     spec: JobSpec
     slot: Slot
-    managers: frozenset[bytes]
-    processors: frozenset[bytes]
+    taken: Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +81,19 @@ class Eligibility:
         self.system, self.agenda, self.beacon = system, agenda, beacon
         self.processors, self.jobs, self.escrow, self.reputation = processors, jobs, escrow, reputation
 
-    def seat(self, id: int, number: int) -> Seat:
-        """A slot of an existing job, with who has the others."""
+    def taken(self, id: int) -> Taken:
+        """Who holds slots of an existing job: reads them all."""
         held = [slot for _, slot in self.jobs.slots_of(id) if slot.state in (SlotState.OFFERED, SlotState.ACKNOWLEDGED)]
-        return Seat(
-            id,
-            number,
-            self.jobs.jobs.get(id),
-            self.jobs.specs.get(id),
-            self.jobs.slot(id, number),
+        return Taken(
             frozenset(slot.manager for slot in held if slot.manager is not None),
             frozenset(slot.processor for slot in held if slot.processor is not None),
         )
+
+    def seat(self, id: int, number: int, taken: Taken | None = None) -> Seat:
+        """A slot of an existing job; `taken` if the caller has it already."""
+        jobs = self.jobs
+        others = self.taken(id) if taken is None else taken
+        return Seat(id, number, jobs.jobs.get(id), jobs.specs.get(id), jobs.slot(id, number), others)
 
     def judge(
         self, parameters: MatchingParameters, seat: Seat, who: bytes, start_delay_ms: int, matcher: bytes | None
@@ -140,7 +148,7 @@ class Eligibility:
         personal = isinstance(choice, Personal)
         if self.jobs.mark_of(seat.id, manager).excluded:
             yield Reason.EXCLUDED
-        if who in seat.processors or (manager in seat.managers and not personal):
+        if who in seat.taken.processors or (manager in seat.taken.managers and not personal):
             yield Reason.MANAGER_HAS_SLOT
         if not personal and owner in (who, manager):
             yield Reason.PAYERS_OWN

@@ -16,6 +16,7 @@ from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import slots
 from pallets.jobs.bounds import SLOTS_MAX
+from pallets.jobs.pallet import WHOLE_JOB
 from pallets.jobs.records import SlotState
 from pallets.jobs.store import REASONS_MAX, SLOT_BITS, JobStore
 from pallets.jobs.types import Known, Personal
@@ -41,13 +42,16 @@ FALLBACK_JUDGED_MAX = 64
 """Checks for one job in one block: several slots may look at the same candidates."""
 CANDIDATE_PS = cost_ps(reads=10, writes=0, extra_us=30)
 OFFER_PS = cost_ps(reads=8, writes=10)
-CLOSE_PS = PROPOSALS_MAX * CANDIDATE_PS + OFFER_PS
+CLOSE_PS = cost_ps(reads=SLOTS_MAX, writes=0) + PROPOSALS_MAX * CANDIDATE_PS + OFFER_PS
+SEARCH_PS = (
+    cost_ps(reads=2 * SLOTS_MAX, writes=0) + FALLBACK_JUDGED_MAX * CANDIDATE_PS + FALLBACK_CANDIDATES_MAX * OFFER_PS
+)
 COUNT_MAX = (1 << 32) - 1
 
 
 def propose_weight(_job: int, placements: tuple[Placement, ...]) -> int:
-    """In picoseconds: each placement is checked and may open a window."""
-    return cost_ps(reads=8, writes=4) + len(placements) * (CANDIDATE_PS + OFFER_PS)
+    """In picoseconds: what is due may end the job; each placement is checked and may open a window."""
+    return WHOLE_JOB.weight_ps + len(placements) * (CANDIDATE_PS + OFFER_PS)
 
 
 @dataclass(slots=True)
@@ -118,7 +122,7 @@ class Matching(Pallet):
         bounds = {"window_slots": (0, 300), "draw_delay_blocks": (0, 100), "draw_step_slots": (1, 1 << 16)}
         self.parameters.put(parameters_from("matching", MatchingParameters(), bounds, config))
 
-    @call(index=0, weight=propose_weight)
+    @call(index=0, weight=propose_weight, refundable=True)
     def propose(
         self, origin: Signed, job: U64, placements: Annotated[tuple[Placement, ...], Bounded(SLOTS_MAX)]
     ) -> None:
@@ -129,20 +133,20 @@ class Matching(Pallet):
         slots.advance_job(self.jobs, job)
         self.jobs.live_job(job)
         rejected: list[Reason] = []
+        parameters, taken = self.parameters.get(), self.eligibility.taken(job)
         for placement in placements:
             if placement.slot >= count:
                 raise SlotNotFound
-            judged = self._judge(job, placement.slot, placement.processor, placement.start_delay_ms, origin.who)
+            if not parameters.window_slots:
+                taken = self.eligibility.taken(job)
+            seat = self.eligibility.seat(job, placement.slot, taken)
+            judged = self.eligibility.judge(parameters, seat, placement.processor, placement.start_delay_ms, origin.who)
             if isinstance(judged, Reason):
                 rejected.append(judged)
                 self.emit(PlacementRejected(job, placement.slot, placement.processor, judged))
             else:
                 self._enter(job, placement.slot, judged, origin.who)
         self._count(job, rejected)
-
-    def _judge(self, id: int, number: int, who: bytes, start_delay_ms: int, matcher: bytes) -> Candidate | Reason:
-        seat = self.eligibility.seat(id, number)
-        return self.eligibility.judge(self.parameters.get(), seat, who, start_delay_ms, matcher)
 
     def _enter(self, id: int, number: int, candidate: Candidate, matcher: bytes) -> None:
         """Let a candidate compete, or offer the slot at once if there are no windows."""
@@ -176,8 +180,11 @@ class Matching(Pallet):
         if not self.jobs.is_live(job) or self.jobs.slot(job, number).generation != window.generation:
             return
         rejected: list[Reason] = []
+        parameters, seat = self.parameters.get(), self.eligibility.seat(job, number)
         for proposal in window.proposals:
-            judged = self._judge(job, number, proposal.processor, proposal.start_delay_ms, proposal.matcher)
+            judged = self.eligibility.judge(
+                parameters, seat, proposal.processor, proposal.start_delay_ms, proposal.matcher
+            )
             if isinstance(judged, Candidate):
                 slots.offer(self.jobs, job, number, judged.match)
                 break
@@ -201,12 +208,12 @@ class Matching(Pallet):
         start = self.cursor.get() % open_count
         ids = [self.jobs.open_at.get((start + n) % open_count) for n in range(min(FALLBACK_JOBS_MAX, open_count))]
         for waiting in ids:
-            cost = FALLBACK_JUDGED_MAX * CANDIDATE_PS + OFFER_PS
-            if used + cost > remaining_ps:
+            if used + SEARCH_PS > remaining_ps:
                 break
-            used += cost
             start += 1
+            reads, writes = self.state.reads, self.state.writes
             self._search(waiting)
+            used += min(SEARCH_PS, cost_ps(self.state.reads - reads, self.state.writes - writes))
         if open_count > FALLBACK_JOBS_MAX:
             self.cursor.put(start % open_count)
         return used
