@@ -23,6 +23,7 @@ PART_BYTES = 4 << 20
 STORE_BYTES_MAX = 4 << 30
 CID_PREFIX = bytes((0x01, 0x55, 0x12, 0x20))
 CID_BYTES = 36
+TEMPORARY_SUFFIX = ".tmp"
 PROTOCOL = "blobs/1"
 REQUEST = (Bytes(CID_BYTES, CID_BYTES), int)
 RESPONSE = (int, Bytes(PART_BYTES))
@@ -75,11 +76,14 @@ def check_cid(cid: bytes) -> bytes:
 
 
 class BlobStore:
-    """The blobs that this node holds, in `folder`."""
+    """The blobs that this node holds, in `folder`, at most `bytes_max` in all."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, bytes_max: int = STORE_BYTES_MAX) -> None:
         self.folder = folder
+        self.bytes_max = bytes_max
         folder.mkdir(parents=True, exist_ok=True)
+        for unfinished in folder.glob(f"*{TEMPORARY_SUFFIX}"):
+            unfinished.unlink(missing_ok=True)
         self._size = sum(entry.stat().st_size for entry in folder.iterdir())
 
     def path(self, cid: bytes) -> Path:
@@ -99,6 +103,7 @@ class BlobStore:
         if cid_of(data) != cid:
             log.error("damaged blob removed", cid=cid_text(cid))
             self.path(cid).unlink(missing_ok=True)
+            self._size -= len(data)
             return None
         return data
 
@@ -117,9 +122,9 @@ class BlobStore:
         path = self.path(cid)
         if path.is_file():
             return cid
-        if self._size + len(data) > STORE_BYTES_MAX:
-            raise BlobTooLarge(f"blob store: full, it holds {self._size} of {STORE_BYTES_MAX} bytes")
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        if self._size + len(data) > self.bytes_max:
+            raise BlobTooLarge(f"blob store: full, it holds {self._size} of {self.bytes_max} bytes")
+        temporary = path.with_suffix(f".{os.getpid()}{TEMPORARY_SUFFIX}")
         with temporary.open("wb") as file:
             file.write(data)
             file.flush()
@@ -169,8 +174,9 @@ class Blobs:
             while True:
                 answer = await self.network.request(peer, PROTOCOL, pack([cid, len(data)]))
                 size, part = unpack(answer, RESPONSE, PART_BYTES + 64, "blob answer")
-                if size > BLOB_BYTES_MAX or (not part and size > len(data)):
-                    raise MalformedMessage("size", f"{size} bytes announced, {len(part)} sent")
+                # Whole parts only: a byte at a time would be a request for each.
+                if size > BLOB_BYTES_MAX or len(part) != min(PART_BYTES, size - len(data)):
+                    raise MalformedMessage("size", f"{size} bytes announced, {len(part)} sent at {len(data)}")
                 data += part
                 if len(data) >= size:
                     break

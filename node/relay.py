@@ -79,8 +79,13 @@ class Relay:
             except ScaleError as error:
                 self.network.report(peer, BAD_TRANSACTION.delta, f"{BAD_TRANSACTION.reason}: {error}")
             except InvalidTransaction as error:
-                if error.code not in HONEST_FAULTS:
+                if error.code not in HONEST_FAULTS and not self._is_of_a_fork(raw, error):
                     self.network.report(peer, BAD_TRANSACTION.delta, f"{BAD_TRANSACTION.reason}: {error}")
+
+    def _is_of_a_fork(self, raw: bytes, error: InvalidTransaction) -> bool:
+        """Whether a signature may hold where the peer is: a mortal one covers a block hash of its fork."""
+        known = self.transactions.chain.cache.decoded.get(raw)
+        return error.code is Validity.BAD_PROOF and known is not None and known.era.period > 0
 
     async def run(self) -> None:
         """Send batches for ever."""

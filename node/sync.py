@@ -19,7 +19,7 @@ from node.gossip import Gossip
 from node.log import imported_line, logger
 from node.network.peer_reputation import BAD_BLOCK, BAD_RESPONSE, TIMED_OUT, Penalty
 from node.network.port import ChainStatus, Kind, MalformedMessage, Network, PeerId, RequestFailed, RequestRefused, Role
-from node.store.errors import StoreError
+from node.store.errors import DatabaseError, StoreError
 from node.wire import HASH, Bytes, ListOf, Maybe, pack, unpack
 from runtime.errors import BlockFault, InvalidBlock
 from runtime.types import Block, Header
@@ -109,7 +109,7 @@ class Sync:
             return
         block_hash = header.hash()
         state.learn(block_hash)
-        if is_best:
+        if is_best and header.number >= state.best_number:  # announcements may overtake each other
             state.best_number, state.best_hash = header.number, block_hash
         if self.chain.store.knows(block_hash):
             return
@@ -146,6 +146,8 @@ class Sync:
             except InvalidBlock as error:
                 self._refuse(peer, block, error)
                 return False
+            except DatabaseError:
+                raise  # our own disk: the node stops
             except StoreError as error:
                 log.debug("block refused", number=block.header.number, peer=peer, reason=str(error))
                 return False

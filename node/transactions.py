@@ -75,9 +75,7 @@ class Transactions:
         if len(raw) > EXTRINSIC_BYTES_MAX:
             raise ScaleError(f"extrinsic: {len(raw)} bytes, at most {EXTRINSIC_BYTES_MAX} allowed")
         transaction_hash = blake2b256(raw)
-        entry = self.pool.submit(raw, transaction_hash, local=local)
-        if entry.ready:
-            self.on_ready(entry.extrinsic)
+        self.pool.submit(raw, transaction_hash, local=local)
         return transaction_hash
 
     def watch(self, raw: bytes, watcher: Watcher) -> bytes:
@@ -103,6 +101,9 @@ class Transactions:
 
     def _tell(self, transaction_hash: bytes, status: Status, detail: bytes | None) -> None:
         self._send(transaction_hash, TransactionUpdate(status, detail))
+        entry = self.pool.entries.get(transaction_hash)
+        if status is Status.READY and entry is not None:
+            self.on_ready(entry.extrinsic)
 
     def _send(self, transaction_hash: bytes, update: TransactionUpdate) -> None:
         for watcher in list(self._watchers.get(transaction_hash, ())):

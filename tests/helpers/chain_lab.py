@@ -83,13 +83,13 @@ class Journal:
 class Lab:
     """One node. //Alice authors with `author`; `validators` may be sealed for with `make_block`."""
 
-    def __init__(self, folder: Path, *validators: str) -> None:
+    def __init__(self, folder: Path, *validators: str, database: MemoryDatabase | None = None) -> None:
         names = validators or ("Alice",)
         self.genesis = genesis_of(*names)
         self.pairs = {dev_pair(name).public: dev_pair(name) for name in names}
         self.clock = SetClock()
         self.store: Store = create_store(
-            MemoryDatabase(), self.genesis.header.encode(), self.genesis.header.hash(), self.genesis.state
+            database or MemoryDatabase(), self.genesis.header.encode(), self.genesis.header.hash(), self.genesis.state
         )
         self.chain = Chain(self.store, SLOT_MS, self.clock, Inline())
         self.events = self.chain.events.listen()
