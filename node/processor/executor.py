@@ -12,11 +12,11 @@ from node.blobs import BlobError, Blobs
 from node.log import logger
 from node.processor.runtimes import outcome as runs
 from node.processor.runtimes.pool import Fetch, RuntimePool, WorkerCrashed
-from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid
+from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Succeeded
-from pallets.jobs.types import Blob, BlobInput, InlineInput, JobSpec, RuntimeKind
+from pallets.jobs.types import Blob, BlobInput, Chain, InlineInput, JobSpec, RuntimeKind
 from runtime.hashing import blake2b256, personal
 
 log = logger("processor")
@@ -58,6 +58,17 @@ class Executor:
         """Whether this machine has the runtime."""
         return RUNTIMES.get(kind) in self.pool.runtime_ids()
 
+    def accepts(self, spec: JobSpec) -> bool:
+        """Whether this machine has the runtime, and its sandbox knows limits as high as the job's."""
+        if not self.supports(spec.runtime):
+            return False
+        try:
+            check_spec(self.run_spec(Work(bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b""))
+        except SpecInvalid as error:
+            log.info("job not accepted", reason=str(error))
+            return False
+        return True
+
     async def prefetch(self, spec: JobSpec) -> bool:
         """Get script and input before promising anything; False if they cannot be had."""
         try:
@@ -88,7 +99,10 @@ class Executor:
         if result.failure is not None:
             return _failed(chain_failure(result.failure), result.message, result.fuel_used)
         digest = runs.result_digest(blake2b256(script), blake2b256(data), work.execution, result)
-        cid = self.blobs.store.put(result.output)
+        try:
+            cid = self.blobs.store.put(result.output)
+        except BlobError as error:
+            return _failed(classes.DeliveryFailed(_chain_place(work.spec)), str(error), result.fuel_used)
         inline = len(result.output) <= INLINE_BYTES_MAX
         output = InlineOutput(result.output) if inline else BlobOutput(Blob(cid, len(result.output)))
         return Finished(Succeeded(digest, output, result.fuel_used, ()), result.output)
@@ -117,6 +131,11 @@ class Executor:
             seed=_seed(work.job_hash + work.execution.to_bytes(4, "little")),
             now_ms=work.due_ms,
         )
+
+
+def _chain_place(spec: JobSpec) -> int:
+    """Where the chain, whose results lie in the blob store, stands among the destinations; 0 if it is not named."""
+    return next((place for place, one in enumerate(spec.destinations) if isinstance(one, Chain)), 0)
 
 
 def _failed(failure: classes.Failure, message: str, fuel: int) -> Finished:

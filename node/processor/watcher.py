@@ -10,7 +10,7 @@ depend on a block that may yet be retracted (spec/job-layer.md §1).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 
 import trio
@@ -83,7 +83,10 @@ class Watcher:
         self.account = submitter.account
         self._best = chain.new_runtime()
         self._final = chain.new_runtime()
-        self._active: set[AttemptKey] = set()
+        self._active: dict[AttemptKey, bool] = {}
+        """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
+        self._starting: dict[AttemptKey, None] = {}
+        """Attempts that we said to start, until the chain shows them running."""
         self._considered: dict[tuple[bytes, int, int], bool | None] = {}
 
     @property
@@ -111,17 +114,21 @@ class Watcher:
             return  # the head moved while we looked; the next event looks again
         if not self._present(runtime):
             return
-        duties = [
-            Duty(job_id, number, slot, runtime.jobs.job(job_id), runtime.jobs.specs.get(job_id))
-            for job_id, number, slot in duties_of(runtime.jobs, self.account)
-        ]
+        duties = self._duties(runtime)
         for duty in duties:
             if duty.slot.state is SlotState.OFFERED:
                 self._answer(duty, nursery)
             else:
                 self.submitter.done(("acknowledge", duty.job.id_hash, duty.number, duty.slot.generation))
                 self._work(runtime, duty, nursery)
-        self._tidy(runtime)
+        self._begin(runtime, duties)
+        self._tidy()
+
+    def _duties(self, runtime: Heddle) -> list[Duty]:
+        return [
+            Duty(job_id, number, slot, runtime.jobs.job(job_id), runtime.jobs.specs.get(job_id))
+            for job_id, number, slot in duties_of(runtime.jobs, self.account)
+        ]
 
     # Being a processor at all.
 
@@ -159,13 +166,12 @@ class Watcher:
             wish = ("acknowledge", *key)
             self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation)
         elif fit is False:
-            unsupported = not self.executor.supports(duty.spec.runtime)
-            reason = RuntimeUnsupported() if unsupported else InputUnavailable()
+            reason = InputUnavailable() if self.executor.accepts(duty.spec) else RuntimeUnsupported()
             wish = ("decline", *key)
             self.submitter.want(wish, "Jobs", "decline", duty.id, duty.number, duty.slot.generation, reason)
 
     async def _consider(self, key: tuple[bytes, int, int], spec: JobSpec) -> None:
-        fit = self.executor.supports(spec.runtime) and await self.executor.prefetch(spec)
+        fit = self.executor.accepts(spec) and await self.executor.prefetch(spec)
         self._considered[key] = fit
         self._answer_now()
 
@@ -180,32 +186,55 @@ class Watcher:
 
     # Runs.
 
-    def _work(self, runtime: Heddle, duty: Duty, nursery: trio.Nursery) -> None:
-        """The next step of each live execution of an acknowledged slot."""
-        if duty.job.state is not JobState.ASSIGNED:
+    @staticmethod
+    def _attempts(runtime: Heddle, duty: Duty) -> Iterator[tuple[AttemptKey, Execution]]:
+        """The live executions of an acknowledged slot in an assigned job."""
+        if duty.slot.state is not SlotState.ACKNOWLEDGED or duty.job.state is not JobState.ASSIGNED:
             return
         for execution in duty.slot.live:
             record = runtime.jobs.executions.find((duty.id, duty.number, execution))
-            if record is None:
-                continue
-            key = AttemptKey(duty.job.id_hash, duty.number, execution, duty.slot.generation, record.attempt)
-            if record.state is ExecutionState.SCHEDULED:
-                self._begin(runtime, duty, execution, record)
-            elif record.state in RUNNING and record.processor == self.account:
-                self.submitter.done(("started", key))
-                if key not in self._active and self._assignment_is_final(duty):
-                    self._active.add(key)
-                    nursery.start_soon(self._attend, duty, key, record)
-                elif key in self._active and duty.spec.schedule.duration_ms > PROGRESS_SLOTS * self.chain.slot_ms:
-                    self._sign_of_life(runtime, duty, key, record)
+            if record is not None:
+                yield AttemptKey(duty.job.id_hash, duty.number, execution, duty.slot.generation, record.attempt), record
 
-    def _begin(self, runtime: Heddle, duty: Duty, execution: int, record: Execution) -> None:
-        """Say `started` as soon as a block may take it, if a worker is free for the run."""
-        due = runtime.system.now_ms + self.chain.slot_ms >= record.due_ms
-        if due and len(self._active) < self.executor.workers and self._assignment_is_final(duty):
-            key = AttemptKey(duty.job.id_hash, duty.number, execution, duty.slot.generation, record.attempt)
-            arguments = (duty.id, execution, duty.number, duty.slot.generation, record.attempt)
+    def _work(self, runtime: Heddle, duty: Duty, nursery: trio.Nursery) -> None:
+        """The next step of each running execution."""
+        for key, record in self._attempts(runtime, duty):
+            if record.state not in RUNNING or record.processor != self.account:
+                continue
+            self.submitter.done(("started", key))
+            if key not in self._active and self._assignment_is_final(duty):
+                self._active[key] = True
+                nursery.start_soon(self._attend, duty, key, record)
+            elif key in self._active and duty.spec.schedule.duration_ms > PROGRESS_SLOTS * self.chain.slot_ms:
+                self._sign_of_life(runtime, duty, key, record)
+
+    def _begin(self, runtime: Heddle, duties: list[Duty]) -> None:
+        """Say `started` as soon as a block may take it, the most urgent first, while workers are free.
+
+        An attempt that was started and has to wait for a worker loses the time in which it must report.
+        """
+        scheduled = [
+            (record.deadline, duty.id, key, duty, record.due_ms)
+            for duty in duties
+            for key, record in self._attempts(runtime, duty)
+            if record.state is ExecutionState.SCHEDULED
+        ]
+        self._starting = {key: None for _, _, key, _, _ in scheduled if key in self._starting}
+        free = self.executor.workers - sum(self._active.values()) - len(self._starting)
+        for _, _, key, duty, due_ms in sorted(scheduled, key=lambda one: one[:2]):
+            due = runtime.system.now_ms + self.chain.slot_ms >= due_ms
+            if not due or (key not in self._starting and free <= 0) or not self._assignment_is_final(duty):
+                continue
+            if key not in self._starting:
+                self._starting[key] = None
+                free -= 1
+            arguments = (duty.id, key.execution, duty.number, key.generation, key.attempt)
             self.submitter.want(("started", key), "Jobs", "started", *arguments)
+
+    def _begin_now(self) -> None:
+        """A worker has become free: begin the next attempt without waiting for the next block."""
+        runtime = self.chain.at(self.chain.best.hash, self._best)
+        self._begin(runtime, self._duties(runtime))
 
     def _assignment_is_final(self, duty: Duty) -> bool:
         """Whether the last final block shows the same slot as ours, in an assigned job."""
@@ -230,12 +259,14 @@ class Watcher:
         """One attempt, from wherever the journal left it to its report. Its failure ends here and is tried again."""
         try:
             outcome = await self._outcome(duty, key, record)
+            self._active[key] = False
+            self._begin_now()
             delivered = await self._deliver_all(duty, key, outcome)
             await self._report(duty, key, delivered)
         except Exception:  # the supervisor of one attempt: the others and the node must live
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
-            self._active.discard(key)
+            del self._active[key]
 
     async def _outcome(self, duty: Duty, key: AttemptKey, record: Execution) -> Outcome:
         """The journal's outcome, or that of a run that begins now."""
@@ -290,8 +321,8 @@ class Watcher:
     async def _report(self, duty: Duty, key: AttemptKey, outcome: Outcome) -> None:
         """Send the report until the best block shows the attempt settled."""
         wish = ("report", key)
-        with self.chain.events.listen() as events:
-            while self._is_running(duty, key):
+        while self._is_running(duty, key):
+            with self.chain.events.listen() as events:
                 self.submitter.want(
                     wish, "Jobs", "report", duty.id, key.execution, key.slot, key.generation, key.attempt, outcome
                 )
@@ -315,16 +346,26 @@ class Watcher:
             return None
         return record if record.state in RUNNING and record.processor == self.account else None
 
-    def _tidy(self, runtime: Heddle) -> None:
-        """Forget attempts that are over in the last final block."""
+    def _tidy(self) -> None:
+        """Forget attempts that are over in the last final block: no reorganisation can bring them back."""
         final = self.chain.at(self.chain.finalised.hash, self._final)
         for key in list(self.journal.keys()):
-            job_id = runtime.jobs.job_by_hash.find(key.job_hash)
-            if key in self._active or (job_id is not None and self._live_attempt(runtime, job_id, key) is not None):
-                continue
-            final_id = final.jobs.job_by_hash.find(key.job_hash)
-            if final_id is None or self._live_attempt(final, final_id, key) is None:
+            if key not in self._active and self._is_over(final, key):
                 self.journal.forget(key)
+
+    def _is_over(self, runtime: Heddle, key: AttemptKey) -> bool:
+        """Whether the chain will never again wait for this attempt. One that has not begun there is not over."""
+        job_id = runtime.jobs.job_by_hash.find(key.job_hash)
+        if job_id is None or runtime.jobs.job(job_id).state is not JobState.ASSIGNED:
+            return True  # the assignment was final before the attempt began
+        slot = runtime.jobs.slot(job_id, key.slot)
+        record = runtime.jobs.executions.find((job_id, key.slot, key.execution))
+        if slot.generation != key.generation:
+            return True
+        if record is None:
+            return key.execution < slot.next
+        live = record.state in (ExecutionState.SCHEDULED, *RUNNING)
+        return record.attempt > key.attempt or not live
 
 
 def delivery_id(genesis_hash: bytes, key: AttemptKey, destination: int) -> str:
