@@ -102,7 +102,8 @@ class Lab:
         self.maker = Executive(self.chain.new_runtime())
         self.beacons = {public: beacon_of(pair, self.chain.genesis_hash) for public, pair in self.pairs.items()}
         self.author._beacons.update(self.beacons)
-        self.runtime = self.chain.new_runtime()
+        # Shared with the maker: it is attached anew for each question and for each block.
+        self.runtime = self.maker.runtime
 
     @property
     def pool(self) -> Any:
