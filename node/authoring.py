@@ -7,22 +7,23 @@ one extrinsic must never stop an author (spec/chain.md §1.6).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import trio
 
 from consensus import aura
 from node.beacon_chain import BeaconAuthor, UnknownCommitment
-from node.chain import Chain
+from node.chain import Chain, UpgradeNeeded
 from node.keys.keystore import Keystore
 from node.log import logger, prepared_line
 from node.pool import Pool
+from node.store.errors import DatabaseError, StoreError
 from node.store.records import Head
-from runtime.errors import InvalidBlock, InvalidTransaction, InvariantBroken, Validity
+from runtime.errors import OWN_FAULTS, BlockFault, InvalidBlock, InvalidTransaction, Validity
 from runtime.executive import Executed, Executive
 from runtime.extrinsic import Extrinsic, bare_extrinsic, decode_extrinsic
-from runtime.scale import ScaleError
+from runtime.heddle import MAX_SPEC
 from runtime.types import Digest, slot_item
 
 log = logger("authoring")
@@ -90,6 +91,8 @@ class Author:
         key = aura.claim_slot(slot, runtime.aura.authorities_for_child(), self.keystore.publics(AURA_KEY))
         if key is None or aura.back_off(slot, parent_slot, best.number, chain.finalised.number):
             return False
+        if runtime.state.spec > MAX_SPEC:
+            raise UpgradeNeeded(runtime.state.spec, best.number + 1)
         if not aura.may_author(slot, self._boot_slot, self.journal.last_authored(key)):
             return False
         if runtime.session.author_of_slot(slot) in runtime.session.disabled.get():
@@ -104,14 +107,28 @@ class Author:
         candidates = [*self.evidence(), *(entry.extrinsic for entry in self.pool.best_first())]
         proposal = Proposal(best, slot, digest, candidates, deadline_ms)
         try:
-            executed, refused = await chain.compute.run(self.propose, proposal)
-        except InvalidBlock as error:
+            executed, refused = await self._executed(proposal)
+            for transaction_hash in refused:
+                self.pool.refuse(transaction_hash)
+            await self._seal(slot, key, executed)
+        except DatabaseError:
+            raise  # our own disk: the node stops
+        except (InvalidBlock, StoreError) as error:
+            # Finality may have taken another fork while the block was made.
             log.warning("could not make a block", slot=slot, reason=str(error))
             return False
-        for transaction_hash in refused:
-            self.pool.refuse(transaction_hash)
-        await self._seal(slot, key, executed)
         return True
+
+    async def _executed(self, proposal: Proposal) -> tuple[Executed, list[bytes]]:
+        """The block; an empty one if a fault of ours shows at its end, where no extrinsic can be blamed."""
+        try:
+            return await self.chain.compute.run(self.propose, proposal)
+        except OWN_FAULTS:
+            log.exception("a block could not be finished, trying an empty one", slot=proposal.slot)
+        try:
+            return await self.chain.compute.run(self.propose, replace(proposal, candidates=()))
+        except OWN_FAULTS as error:
+            raise InvalidBlock(BlockFault.INTERNAL, repr(error)) from error
 
     def _digest(self, slot: int, key: bytes) -> Digest:
         """Slot and beacon reveal. The asking runtime still looks at the parent."""
@@ -150,9 +167,7 @@ class Author:
                     misfits += 1
                 elif error.code is not Validity.FUTURE:
                     refused.append(extrinsic.hash)
-            except InvariantBroken:
-                raise
-            except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError, RecursionError) as error:
+            except OWN_FAULTS as error:
                 # A fault of ours in one call must not cost the author its slot: roll back, drop, ban, tell.
                 log.exception("a transaction broke the runtime", hash=extrinsic.hash.hex(), error=repr(error))
                 refused.append(extrinsic.hash)
@@ -165,6 +180,3 @@ class Author:
         duration_ms = self.chain.clock.now_ms() - aura.slot_start_ms(slot, self.chain.slot_ms)
         log.info(prepared_line(header.number, header.hash(), len(executed.extrinsics), duration_ms))
         await self.chain.insert_own(header, executed, (slot, key))
-
-
-__all__ = ["Author", "Proposal", "ScaleError", "SlotJournal"]

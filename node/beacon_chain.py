@@ -37,8 +37,8 @@ class BeaconAuthor:
         self._genesis_hash = genesis_hash
         self._generations_max = generations_max
         self._foreign: bytes | None = None
-        self._values: dict[bytes, bytes] = {}
-        self._generation: dict[bytes, int] = {}
+        self._generation = 0
+        self._values = b""
 
     def reveal(self, commitment: bytes, chain: Chain) -> Reveal:
         """The next reveal for the state `chain` of this author's chain, with a new commitment when it is due.
@@ -49,29 +49,26 @@ class BeaconAuthor:
             head, left = chain.next[0], CHAIN_LENGTH
         else:
             head, left = chain.head, chain.left
-        root = head if left == CHAIN_LENGTH else commitment
-        values = self._chain_with(root, head, left)
+        values = self._chain_with(commitment, head, left)
         value = values[(left - 1) * HASH_BYTES : left * HASH_BYTES]
         announce = chain.next is None and chain.left <= ANNOUNCE_LEFT_MAX
-        return Reveal(value, self._next_commitment(root) if announce else None)
+        return Reveal(value, self._next_commitment() if announce else None)
 
     def _chain_with(self, commitment: bytes, head: bytes, left: int) -> bytes:
         """The chain in which `head` is value number `left`: a later one than the first, once the author switched."""
-        for values in self._values.values():
-            if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
-                return values
+        if self._values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
+            return self._values
         if commitment == self._foreign:  # searching takes seconds: once for each commitment, not in every slot
             raise UnknownCommitment(f"the beacon commitment 0x{commitment.hex()} is not of this authoring key")
         for generation in range(self._generations_max):
             for genesis in (ZERO_HASH, self._genesis_hash):
                 values = chain_values(self._secret, genesis, generation)
                 if values[left * HASH_BYTES : (left + 1) * HASH_BYTES] == head:
-                    self._values = {commitment: values}
-                    self._generation[commitment] = generation
+                    self._generation, self._values = generation, values
                     return values
         self._foreign = commitment
         raise UnknownCommitment(f"the beacon commitment 0x{commitment.hex()} is not of this authoring key")
 
-    def _next_commitment(self, root: bytes) -> bytes:
-        generation = self._generation.get(root, 0) + 1
-        return chain_values(self._secret, self._genesis_hash, generation)[-HASH_BYTES:]
+    def _next_commitment(self) -> bytes:
+        """The end of the chain after the present one: no chain is ever used twice."""
+        return chain_values(self._secret, self._genesis_hash, self._generation + 1)[-HASH_BYTES:]

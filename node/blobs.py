@@ -114,6 +114,13 @@ class BlobStore:
         except FileNotFoundError:
             return None
 
+    def part(self, cid: bytes, offset: int, length: int) -> tuple[int, bytes]:
+        """The blob's whole length, and a part of it as it lies on disk. FileNotFoundError if it is not here."""
+        with self.path(cid).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(offset)
+            return size, file.read(length)
+
     def put(self, data: bytes) -> bytes:
         """Store a blob; its CID. Raises BlobTooLarge."""
         if len(data) > BLOB_BYTES_MAX:
@@ -146,14 +153,13 @@ class Blobs:
         cid, offset = unpack(data, REQUEST, 128, "blob request")
         if not cid.startswith(CID_PREFIX):
             raise RequestRefused("cid: not a raw sha2-256 CID")
-        size = self.store.size(cid)
-        if size is None:
-            raise RequestRefused("no such blob here")
+        try:
+            size, part = self.store.part(cid, offset, PART_BYTES)
+        except FileNotFoundError as error:
+            raise RequestRefused("no such blob here") from error
         if offset > size:
             raise RequestRefused(f"offset: {offset}, the blob has {size} bytes")
-        with self.store.path(cid).open("rb") as file:
-            file.seek(offset)
-            return pack([size, file.read(PART_BYTES)])
+        return pack([size, part])
 
     async def fetch(self, cid: bytes, peers: Iterable[PeerId] | None = None) -> bytes:
         """The blob, from here or from a peer, stored here afterwards. Raises BlobUnavailable, BadCid, BlobTooLarge."""

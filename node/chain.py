@@ -19,7 +19,7 @@ from node.store.reader import StateReader
 from node.store.records import Head
 from node.store.store import Store
 from runtime.crypto import Scheme, verify
-from runtime.errors import BlockFault, InvalidBlock, InvariantBroken
+from runtime.errors import OWN_FAULTS, BlockFault, InvalidBlock
 from runtime.executive import Executed, Executive
 from runtime.extrinsic import ExtrinsicCache
 from runtime.heddle import MAX_SPEC, Heddle
@@ -32,6 +32,15 @@ class DeferredBlock(Exception):
     def __init__(self, wait_ms: int) -> None:
         super().__init__(f"the block's slot begins in {wait_ms} ms")
         self.wait_ms = wait_ms
+
+
+class UpgradeNeeded(Exception):
+    """From block `height` on the chain runs rules that this node does not have: it stops (spec/chain.md (d))."""
+
+    def __init__(self, spec: int, height: int) -> None:
+        super().__init__(f"block {height} needs spec version {spec}, this node has {MAX_SPEC}: install a newer release")
+        self.spec = spec
+        self.height = height
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +129,14 @@ class Chain:
         """Run a foreign block. A fault of ours while doing so is InvalidBlock(INTERNAL): no penalty, an alarm."""
         try:
             return self.executive.execute_block(block, reader)
-        except (InvalidBlock, InvariantBroken):
-            raise
-        except (ArithmeticError, LookupError, TypeError, ValueError, AssertionError, RecursionError) as error:
+        except OWN_FAULTS as error:
             raise InvalidBlock(BlockFault.INTERNAL, repr(error)) from error
 
     def _check_header(self, header: Header) -> tuple[aura.SealedHeader, bytes]:
         """Digest, slot, author and seal, by the parent's state. Raises InvalidBlock."""
         runtime = self.at(header.parent_hash)
         if runtime.state.spec > MAX_SPEC:
-            raise InvalidBlock(BlockFault.SPEC, f"spec version {runtime.state.spec} needs a newer node")
+            raise UpgradeNeeded(runtime.state.spec, header.number)
         parent_slot = runtime.aura.current_slot.get() if header.number > 1 else None
         authorities = runtime.aura.authorities_for_child()
         sealed = aura.check_seal(header, parent_slot, authorities, self.current_slot(), _verify_seal)

@@ -41,7 +41,7 @@ class Evidence:
     """The reports that wait, oldest first. One of each offence; the oldest gives way when there are too many."""
 
     def __init__(self, chain: Chain) -> None:
-        self._runtime = chain.executive.runtime
+        self._runtime = chain.new_runtime()  # its own: the executive works on another thread
         self._waiting: OrderedDict[Identity, Report] = OrderedDict()
         self._known: OrderedDict[Identity, None] = OrderedDict()
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from node.finality.votes_file import VotesFileError
 from node.log import logger
 from node.network.peer_reputation import MALFORMED_MESSAGE
 from node.network.port import ChainStatus, MalformedMessage, Network, Notification, PeerDown, PeerId, PeerUp
+from node.store.errors import DatabaseError
 from runtime.scale import ScaleError
 
 log = logger("gossip")
@@ -49,3 +51,7 @@ class Gossip:
         except (MalformedMessage, ScaleError) as error:
             log.debug("malformed notification", peer=event.peer, kind=event.kind, reason=str(error))
             self.network.report(event.peer, MALFORMED_MESSAGE.delta, f"{MALFORMED_MESSAGE.reason}: {error}")
+        except (DatabaseError, VotesFileError, OSError):
+            raise  # our own disk: the node stops
+        except Exception:  # the supervisor of one notification: a peer's message must not end the node
+            log.exception("a notification could not be handled", peer=event.peer, kind=event.kind)

@@ -8,7 +8,7 @@ from node.store.records import Head
 from runtime.errors import InvalidTransaction, Validity
 from runtime.extrinsic import Extrinsic
 from runtime.heddle import Heddle
-from runtime.validity import SignatureChecks, check_era, check_nonce
+from runtime.validity import SignatureChecks, check_era, check_nonce, check_signable
 from runtime.weight import BASE_EXTRINSIC_PS, BLOCK_BYTES_MAX, NORMAL_PERCENT, BlockBudget
 
 
@@ -43,6 +43,7 @@ class BestLedger:
         extrinsic = self.chain.cache.decode(raw, runtime)
         if extrinsic.signer is None:
             raise InvalidTransaction(Validity.CALL, "unsigned transactions are made by block authors only")
+        check_signable(extrinsic.call.definition)
         next_nonce = check_nonce(runtime.system, extrinsic, allow_future=True)
         self._checks.check(extrinsic, check_era(runtime.system, extrinsic, runtime.system.number))
         weight_ps = extrinsic.call.weight_ps + BASE_EXTRINSIC_PS
@@ -50,9 +51,10 @@ class BestLedger:
             raise InvalidTransaction(
                 Validity.EXHAUSTS_RESOURCES, f"weight {weight_ps} ps, at most {self._weight_max_ps}"
             )
-        self._check_payment(runtime, extrinsic)
+        cost, spendable = self._check_payment(runtime, extrinsic)
         priority = priority_of(extrinsic.tip, weight_ps, len(raw), self._weight_max_ps, self._length_max)
-        return Checked(extrinsic, next_nonce, priority, extrinsic.era.death(runtime.system.number) - 1)
+        valid_till = extrinsic.era.death(runtime.system.number) - 1
+        return Checked(extrinsic, next_nonce, priority, valid_till, cost, spendable)
 
     def recheck(self, extrinsic: Extrinsic) -> None:
         runtime = self.runtime()
@@ -60,7 +62,8 @@ class BestLedger:
         self._check_payment(runtime, extrinsic)
 
     @staticmethod
-    def _check_payment(runtime: Heddle, extrinsic: Extrinsic) -> None:
+    def _check_payment(runtime: Heddle, extrinsic: Extrinsic) -> tuple[int, int]:
+        """(fee and tip, what the sender has for them). Raises InvalidTransaction(PAYMENT)."""
         assert extrinsic.signer is not None
         fee = extrinsic.tip
         if extrinsic.call.definition.pays_fee:
@@ -70,3 +73,4 @@ class BestLedger:
             raise InvalidTransaction(
                 Validity.PAYMENT, f"fee and tip are {fee} planck, the account has {free} and must keep the minimum"
             )
+        return fee, free - runtime.balances.existential_deposit

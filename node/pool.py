@@ -21,6 +21,7 @@ READY_BYTES_MAX = 20 << 20
 FUTURE_MAX = 512
 FUTURE_BYTES_MAX = 1 << 20
 FUTURE_PER_SENDER_MAX = 64
+PER_SENDER_MAX = 512
 BANNED_MAX = 16_384
 BAN_MS = 30 * 60 * 1000
 U64_MAX = (1 << 64) - 1
@@ -75,13 +76,16 @@ class Status(Enum):
 class Checked:
     """A transaction that passed its checks at the best block.
 
-    `next_nonce` is the sender's; `valid_till` the last height it may be in; `priority` orders transactions.
+    `next_nonce` is the sender's; `valid_till` the last height it may be in; `priority` orders transactions. `cost` is
+    its fee and tip, `spendable` what its sender has for fees.
     """
 
     extrinsic: Extrinsic
     next_nonce: int
     priority: int
     valid_till: int
+    cost: int = 0
+    spendable: int = (1 << 128) - 1
 
 
 class Ledger(Protocol):
@@ -107,6 +111,7 @@ class Entry:
     order: int
     local: bool
     ready: bool = False
+    cost: int = 0
 
 
 @dataclass(slots=True)
@@ -146,7 +151,7 @@ class Pool:
         extrinsic = checked.extrinsic
         if extrinsic.signer is None:
             raise InvalidTransaction(Validity.CALL, "unsigned transactions are made by block authors only")
-        entry = Entry(extrinsic, checked.priority, checked.valid_till, self._arrivals, local)
+        entry = Entry(extrinsic, checked.priority, checked.valid_till, self._arrivals, local, cost=checked.cost)
         chain = self.chains.get(extrinsic.signer, {})
         rival = chain.get(extrinsic.nonce)
         if rival is not None and rival.priority >= entry.priority:
@@ -154,6 +159,7 @@ class Pool:
                 f"nonce {extrinsic.nonce} is taken by a transaction of priority {rival.priority}, "
                 f"this one has {entry.priority}: raise the tip to replace it"
             )
+        self._check_chain(checked, chain, rival)
         entry.ready = all(n in chain for n in range(checked.next_nonce, extrinsic.nonce))
         evicted = self._room_for(entry, chain, rival)
         self._arrivals += 1
@@ -167,6 +173,20 @@ class Pool:
             assert sender is not None
             self._promote(sender, self.ledger.next_nonce(sender))
         return entry
+
+    @staticmethod
+    def _check_chain(checked: Checked, chain: dict[int, Entry], rival: Entry | None) -> None:
+        """A sender may have so many transactions here, and must be able to pay for all of them together."""
+        others = [entry for entry in chain.values() if entry is not rival]
+        if len(others) >= PER_SENDER_MAX:
+            raise ImmediatelyDropped(f"the account has {len(others)} transactions here, at most {PER_SENDER_MAX}")
+        total = checked.cost + sum(entry.cost for entry in others)
+        if total > checked.spendable:
+            raise InvalidTransaction(
+                Validity.PAYMENT,
+                f"fees and tips of the account's {len(others) + 1} transactions are {total} planck, "
+                f"it can spend {checked.spendable}",
+            )
 
     def _room_for(self, entry: Entry, chain: dict[int, Entry], rival: Entry | None) -> list[Entry]:
         """The weakest entries, which have to go for the new one. Raises ImmediatelyDropped if it is the weakest."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from node.chain import UpgradeNeeded
 from node.config import NodeConfig
 from node.finality.votes_file import VotesFile, VotesFileError
 from node.keys.files import SecretFileError
@@ -38,13 +39,14 @@ from node.store.startup import create_store, is_initialised, open_store
 from node.store.store import Store
 from runtime.chain_spec import ChainSpec, ChainSpecError, Genesis, development_spec, load_chain_spec
 from runtime.crypto import EdgeVectorMismatch, check_edge_vectors
+from runtime.heddle import MAX_SPEC
 
 if TYPE_CHECKING:
     from node.processor.service import ProcessorService
 
 log = logger("heddle")
 
-EXIT_OK, EXIT_FAILED, EXIT_CONFIG = 0, 1, 2
+EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_UPGRADE = 0, 1, 2, 3
 METRICS_INTERVAL_S = 5
 GC_ALLOCATIONS = 100_000
 """Objects made between collections: a block makes hundreds of thousands, nearly all freed by reference count."""
@@ -207,6 +209,9 @@ class Process:
                 nursery.start_soon(self.node.run)
                 if self.processor is not None:
                     nursery.start_soon(self.processor.run)
+        except* UpgradeNeeded as needed:
+            log.error("the node stops", reason=str(needed.exceptions[0]))  # noqa: TRY400 - a sentence, no traceback
+            code = EXIT_UPGRADE
         except* Exception:  # the supervisor of the whole node
             log.exception("Essential task failed: the node stops")
             code = EXIT_FAILED
@@ -233,4 +238,13 @@ class Process:
             metrics.sync_peers.set(len(node.sync.peers))
             metrics.number_leaves.set(len(node.chain.store.leaves()))
             metrics.ready_transactions.set(node.transactions.pool.ready.count)
+            self._warn_of_upgrade()
             await trio.sleep(METRICS_INTERVAL_S)
+
+    def _warn_of_upgrade(self) -> None:
+        """Say, from its authorisation on, that rules are coming which this node does not have."""
+        chain = self.node.chain
+        coming = chain.at(chain.best.hash).system.authorized_upgrade.get()
+        if coming is not None and coming.spec_version > MAX_SPEC:
+            needed = str(UpgradeNeeded(coming.spec_version, coming.height))
+            log.warning("an upgrade is coming", reason=needed, blocks_left=coming.height - chain.best.number)

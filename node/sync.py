@@ -198,7 +198,6 @@ class Sync:
             return
         target, target_number = state.best_hash, state.best_number
         start = self.chain.finalised.number + 1
-        self.syncing = target_number > self.chain.best.number + BLOCKS_PER_REQUEST_MAX
         while not self.chain.store.knows(target) and peer in self.peers:
             try:
                 count = await self._fetch_range(peer, start, target)
@@ -211,6 +210,8 @@ class Sync:
                 state.best_number = 0
                 return
             start += count
+            # Only blocks that proved valid say that we are behind: a claim alone must not keep us from authoring.
+            self.syncing = target_number > self.chain.best.number + BLOCKS_PER_REQUEST_MAX
 
     async def _fetch_wanted(self, block_hash: bytes, named_by: str) -> None:
         """Ranges from our finalised head up to a wanted block, from the first peer that gives it."""

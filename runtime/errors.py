@@ -5,11 +5,12 @@
       PalletError       a rule of a pallet: ModuleError {pallet index, [error index, detail, 0, 0]}
     InvalidTransaction  the transaction never enters a block
     InvalidBlock        the block is refused and its sender penalised
-    InvariantBroken     the state contradicts itself: halt
+    InvariantBroken     the state contradicts itself: what led there is not applied
 
 Codes: spec/chain.md (g), sp_runtime::DispatchError, sp_runtime::transaction_validity.
 """
 
+import struct
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Annotated, ClassVar
@@ -245,4 +246,12 @@ class InvalidBlock(Exception):
 
 
 class InvariantBroken(Exception):
-    """The state contradicts a pallet's invariant: our own fault. The node must stop, never go on."""
+    """The state contradicts a pallet's invariant: our own fault. Whatever led there is not applied."""
+
+
+OWN_FAULTS = (
+    *(ArithmeticError, LookupError, TypeError, ValueError, AssertionError, RecursionError),
+    *(struct.error, InvariantBroken, DispatchError),
+)
+"""What a fault of our own code looks like while a block executes. An author drops the extrinsic that met it, an
+importer refuses the block without blaming its sender; neither stops (spec/chain.md §1.6)."""

@@ -30,7 +30,7 @@ from runtime.runtime import PHASE_FINALIZATION, PHASE_INITIALIZATION, phase_of
 from runtime.scale import ScaleError
 from runtime.state import Reader
 from runtime.types import DIGEST_BYTES_MAX, Block, Digest, Header, PreRuntime, RuntimeEnvironmentUpdated
-from runtime.validity import SignatureChecks, check_era, check_nonce
+from runtime.validity import SignatureChecks, check_era, check_nonce, check_signable
 from runtime.weight import BASE_BLOCK_PS, BASE_EXTRINSIC_PS, BlockBudget, DispatchClass, cost_ps
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ class Executive:
         self._hashes: list[bytes] = []
         self._failures: dict[int, DispatchErrorValue] = {}
         self._parent_hash = b""
+        self._signed_seen = False
         self._reader: StateReader
         self.budget = BlockBudget(2000)
 
@@ -86,6 +87,7 @@ class Executive:
         previous = runtime.attach(reader, number)
         self._reader, self._parent_hash = reader, parent_hash
         self._raws, self._hashes, self._failures = [], [], {}
+        self._signed_seen = False
         self.budget = BlockBudget(system.slot_ms)
         self.budget.used_ps = BASE_BLOCK_PS
         state.phase = PHASE_INITIALIZATION
@@ -113,6 +115,7 @@ class Executive:
             payment.fees, payment.tips = fees
             self.budget.restore(budget)
             raise
+        self._signed_seen = self._signed_seen or extrinsic.signer is not None
         if failure is not None:
             self._failures[len(self._raws)] = failure
         self._raws.append(extrinsic.raw)
@@ -125,6 +128,7 @@ class Executive:
         call = extrinsic.call
         definition, who = call.definition, extrinsic.signer
         assert who is not None
+        check_signable(definition)
         check_nonce(system, extrinsic, allow_future=False)
         self.checks.check(extrinsic, check_era(system, extrinsic, system.number))
         call_ps = call.weight_ps
@@ -159,7 +163,7 @@ class Executive:
         is_timestamp = definition.pallet == "Timestamp"
         if Inherent not in definition.origins:
             raise InvalidTransaction(Validity.CALL, f"{definition.pallet}.{definition.name} must be signed")
-        if (position == 0) != is_timestamp or position > EVIDENCE_MAX:
+        if (position == 0) != is_timestamp or position > EVIDENCE_MAX or self._signed_seen:
             raise InvalidTransaction(Validity.BAD_MANDATORY, "timestamp.set comes first and once, then evidence")
         self._reserve(DispatchClass.MANDATORY, extrinsic.call.weight_ps + BASE_EXTRINSIC_PS, len(extrinsic.raw))
         try:

@@ -38,7 +38,8 @@ TIP_MAX = (1 << 128) - 1
 class Extrinsic:
     """A decoded extrinsic. `raw` is the bytes as submitted; `hash` = blake2b256(raw); `signer` is None for a bare one.
 
-    `covered` is call ‖ extra, the part of the signing payload that the extrinsic itself holds.
+    `covered` is call ‖ extra, the part of the signing payload that the extrinsic itself holds. `spec` is the version of
+    the rules that it was decoded by, in a cache.
     """
 
     raw: bytes
@@ -51,6 +52,7 @@ class Extrinsic:
     nonce: int = 0
     tip: int = 0
     covered: bytes = b""
+    spec: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +165,9 @@ class ExtrinsicCache:
     def decode(self, raw: bytes, runtime: Runtime) -> Extrinsic:
         """The decoded extrinsic. Raises ScaleError."""
         found = self.decoded.get(raw)
-        if found is None or not found.call.definition.exists_in(runtime.state.spec):
+        if found is None or found.spec != runtime.state.spec:
             found = decode_extrinsic(raw, runtime.call_codec)
+            found.spec = runtime.state.spec
             if len(self.decoded) >= DECODED_MAX:
                 _drop_half(self.decoded)
             self.decoded[raw] = found
@@ -184,4 +187,4 @@ class ExtrinsicCache:
 
 def _drop_half(cache: dict[bytes, Any]) -> None:
     for key in list(cache)[: len(cache) // 2]:
-        del cache[key]
+        cache.pop(key, None)  # the other thread may have been faster

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 from runtime.address import Era
 from runtime.errors import InvalidTransaction, Validity
 from runtime.extrinsic import Extrinsic, ExtrinsicCache, SigningContext, verify_signature
+from runtime.pallet import CallDefinition, Inherent, Signed
 from runtime.types import ZERO_HASH
 
 if TYPE_CHECKING:
     from pallets.system import System
     from runtime.heddle import Heddle
+
+
+def check_signable(definition: CallDefinition) -> None:
+    """Refuse a signed call that only a block's author may make: it would be free. InvalidTransaction(CALL)."""
+    if Inherent in definition.origins and Signed not in definition.origins:
+        raise InvalidTransaction(Validity.CALL, f"{definition.pallet}.{definition.name} is made by block authors only")
 
 
 def check_nonce(system: System, extrinsic: Extrinsic, *, allow_future: bool) -> int:

@@ -1,7 +1,7 @@
 """Submitter: signs and sends the processor's calls, each until the chain shows its effect.
 
 The watcher says at every block what it wants; the submitter sees to it that one wish has one transaction in flight. A
-transaction that was included without the wished effect is sent again after a growing pause, a bounded number of times.
+transaction that was included without the wished effect is sent again after a growing pause, of 64 blocks at the most.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ log = logger("processor")
 
 ERA_BLOCKS = 64
 TRIES_MAX = 6
+"""From here on a call is repeated every 2^6 blocks."""
 WISHES_MAX = 4096
 
 
@@ -55,21 +56,19 @@ class Submitter:
         """Send a call unless it is in flight or was just tried; whether it was sent now."""
         height = self.chain.best.number
         wish = self._wishes.get(key)
-        if wish is not None:
-            if wish.transaction_hash in self.transactions.pool.entries or height < wish.not_before:
-                return False
-            if wish.tries >= TRIES_MAX:
-                return False
+        in_flight = wish is not None and wish.transaction_hash in self.transactions.pool.entries
+        if in_flight or (wish is not None and height < wish.not_before):
+            return False
         if wish is None and len(self._wishes) >= WISHES_MAX:
             del self._wishes[next(iter(self._wishes))]
-        tries = 1 if wish is None else wish.tries + 1
+        tries = 1 if wish is None else min(wish.tries + 1, TRIES_MAX)
         sent = self._send(pallet, call, arguments)
         self._wishes[key] = Wish(sent or b"", tries, height + (1 << tries))
         if sent is not None:
             log.debug("sent", call=f"{pallet}.{call}", wish=str(key), tries=tries)
             self.on_sent(f"{pallet}.{call}")
         if tries == TRIES_MAX:
-            log.warning("a call has no effect, giving up", call=f"{pallet}.{call}", wish=str(key))
+            log.warning("a call has no effect so far", call=f"{pallet}.{call}", wish=str(key))
         return sent is not None
 
     def done(self, key: Any) -> None:

@@ -93,6 +93,7 @@ class Dispatcher:
         parts: list[bytes] = []
         size = 2
         for request in batch:
+            await trio.lowlevel.checkpoint()  # others get their turn between two of a batch
             part = await self._single(request, caller, started)
             size += len(part) + 1
             if size > self.limits.response_bytes_max:

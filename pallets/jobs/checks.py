@@ -1,7 +1,7 @@
 """The invariants of Jobs, checked after every block in tests."""
 
 from pallets.jobs.executions import LIVE_EXECUTION_STATES
-from pallets.jobs.records import LIVE_STATES, Job, SlotState
+from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, SlotState
 from pallets.jobs.store import JobStore
 from runtime.errors import InvariantBroken
 
@@ -45,6 +45,9 @@ def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:
             record = store.executions.find((id, number, execution))
             good = record is not None and record.state in LIVE_EXECUTION_STATES
             _require(id, good, f"execution {execution} of slot {number} is not live")
+            waits = record is not None and record.state is ExecutionState.SCHEDULED
+            good = waits or slot.state is SlotState.ACKNOWLEDGED
+            _require(id, good, f"execution {execution} runs in slot {number}, which nobody holds")
         for execution in slot.kept:
             record = store.executions.find((id, number, execution))
             good = record is not None and record.state not in LIVE_EXECUTION_STATES

@@ -310,7 +310,7 @@ class Jobs(JobStore):
     def poke(self, origin: Signed, job: U64) -> None:
         """Apply what is due for a job now, without waiting for the chain's own work."""
         slots.advance_job(self, self._existing(job))
-        for number in range(self.live_job(job).slots):
+        for number in range(self.job(job).slots):
             if self.is_live(job):
                 slots.advance(self, job, number)
 

@@ -18,6 +18,7 @@ from runtime.chain_spec import PROPERTIES
 from runtime.errors import DispatchError, DispatchErrorValue, InvalidTransaction, ModuleValue
 from runtime.pallet import Signed
 from runtime.scale import ScaleError
+from runtime.weight import BlockBudget
 
 NODE_NAME = "Heddle Node"
 NODE_VERSION = "0.1.0"
@@ -143,6 +144,9 @@ class SystemApi:
             decoded = runtime.call_codec.decode(raw)
         except ScaleError as error:
             raise InvalidParams("call", str(error)) from error
+        weight_max = BlockBudget(self.chain.slot_ms).normal_max_ps
+        if decoded.weight_ps > weight_max:
+            raise InvalidParams("call", f"weighs {decoded.weight_ps} ps, at most {weight_max} fit into a block")
         fee = runtime.transaction_payment.fee(len(raw) + SIGNED_BYTES, decoded.weight_ps)
         failure = self._dispatch(runtime, decoded, account(account_))
         _, name, detail = failure or (None, None, None)
