@@ -119,6 +119,23 @@ def test_a_run_past_its_duration_times_out_for_half_the_fine() -> None:
     assert world.balances.total(ONE) == 10_000 * HDL - HDL // 20
 
 
+def test_what_else_a_lost_processor_was_running_is_lost_with_it() -> None:
+    """One fine for the lease; the other run gets its next attempt, and the old one can report nothing more."""
+    world = ready()
+    start = world.system.now_ms + 10_000
+    schedule = types.Schedule(start, start + 10_001, 10_000, 9_000, 5_000)
+    world.assign(job := world.register(spec=world.spec(slots=1, schedule=schedule)), ONE)
+    world.start(job, 0, 0)
+    world.start(job, 1, 0)
+    world.until(lambda: world.slot(job, 0).generation == 1)
+    world.check()
+    assert [event.failure for event in world.events(AttemptFailed)] == [RunTimeout(), NodeLost()]
+    assert world.execution(job, 0, 1).attempt == 2
+    assert world.execution(job, 0, 1).state is ExecutionState.SCHEDULED
+    assert world.balances.total(ONE) == 10_000 * HDL - HDL // 20
+    assert world.refuses("Jobs", "report", ONE, job, 1, 0, 0, 1, failure(AppError(1))) is errors.StaleGeneration
+
+
 def test_a_long_run_without_a_sign_of_life_is_suspect_then_lost() -> None:
     """Suspect after 60 slots, recovers by progress, lost after 120."""
     world = ready()
