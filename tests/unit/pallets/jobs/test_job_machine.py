@@ -1,6 +1,7 @@
 """A Hypothesis machine plays consumers, processors, matchers and time in any order; every invariant after each step."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -9,13 +10,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from pallets.balances import HoldReason
 from pallets.escrow import Ledger
-from pallets.jobs import types
-from pallets.jobs.events import ExecutionAccepted
+from pallets.jobs import events, types
 from pallets.jobs.failure import AppError, Declined, Failure, InputUnavailable, OutOfResources, Resource, ScriptInvalid
 from pallets.jobs.queries import executions_of
 from pallets.jobs.records import LIVE_STATES, ExecutionState, JobState
 from pallets.processors.calendar import Lease
 from runtime.errors import DispatchError
+from runtime.pallet import Event
 from tests.helpers.job_world import (
     ADVERT,
     ALICE,
@@ -35,12 +36,34 @@ LIVE_JOBS_MAX = 4
 WAIT_SLOTS_MAX = 40
 CONSUMERS = (ALICE, BOB, CAROL)
 EVERYONE = (*CONSUMERS, MATCHER, *PROCESSORS)
-LEGAL = {
-    JobState.OPEN: {JobState.MATCHED, JobState.ASSIGNED},
-    JobState.MATCHED: {JobState.OPEN, JobState.ASSIGNED},
-    JobState.ASSIGNED: {JobState.DONE},
+JOB_STEPS: dict[tuple[str, type[Event]], str] = {
+    ("open", events.JobMatched): "matched",
+    ("matched", events.JobReopened): "open",
+    ("matched", events.JobAssigned): "assigned",
+    ("open", events.JobDone): "over",
+    ("matched", events.JobDone): "over",
+    ("assigned", events.JobDone): "over",
 }
-"""Besides the ends by cancel and time-out, and Done for want of inputs. A step may hold several transitions."""
+EXECUTION_STEPS: dict[tuple[str, type[Event]], str] = {
+    ("new", events.ExecutionScheduled): "scheduled",
+    ("scheduled", events.ExecutionStarted): "running",
+    ("running", events.ExecutionProgressed): "running",
+    ("running", events.ExecutionSuspected): "suspect",
+    ("suspect", events.ExecutionProgressed): "running",
+    ("running", events.ExecutionReported): "reported",
+    ("suspect", events.ExecutionReported): "reported",
+    ("reported", events.ExecutionAccepted): "over",
+    ("scheduled", events.AttemptFailed): "failed",
+    ("running", events.AttemptFailed): "failed",
+    ("suspect", events.AttemptFailed): "failed",
+    ("failed", events.ExecutionScheduled): "scheduled",
+    ("scheduled", events.ExecutionCancelled): "over",
+    ("running", events.ExecutionCancelled): "over",
+    ("suspect", events.ExecutionCancelled): "over",
+}
+"""The legal transitions, as events tell them; a final AttemptFailed ends the execution."""
+JOB_EVENTS = {kind for _, kind in JOB_STEPS}
+EXECUTION_EVENTS = {kind for _, kind in EXECUTION_STEPS}
 ENDS = {JobState.DONE, JobState.CANCELLED, JobState.EXPIRED}
 
 who = st.sampled_from(EVERYONE)
@@ -104,10 +127,9 @@ class JobMachine(RuleBasedStateMachine):
         self.world = World({**PARAMETERS, "jobs": {"retentionSlots": 1 << 30}})
         for processor in PROCESSORS[:4]:
             self.world.offer_capacity(processor)
-        self.issuance = self.world.balances.total_issuance()
-        self.burned = 0
         self.states: dict[int, JobState] = {}
-        self.accepted: set[tuple[int, int, int]] = set()
+        self.job_steps: dict[int, str] = {}
+        self.execution_steps: dict[tuple[int, int, int], tuple[str, int]] = {}
 
     def attempt(self, pallet: str, name: str, signer: bytes, *arguments: object) -> bool:
         """Make a call; a refused one must change nothing."""
@@ -306,18 +328,30 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def only_legal_transitions(self) -> None:
-        """Job states follow the table, ends absorb, and no result is accepted twice."""
-        for job, before in self.states.items():
-            now = self.world.job(job).state
-            if now is not before:
-                assert before in LIVE_STATES, f"job {job} left {before}"
-                assert now in ENDS or now in LEGAL[before] or LEGAL[before] & set(LEGAL), f"{before} -> {now}"
-            self.states[job] = now
-        for event in self.world.events(ExecutionAccepted):
-            key = (event.job, event.slot, event.execution)
-            assert key not in self.accepted, f"{key} accepted twice"
-            self.accepted.add(key)
+        """Every event is a legal step of its job or execution, each retry raises the attempt by one, ends absorb."""
+        for _, event in self.world.state.events:
+            kind = type(event)
+            if kind in JOB_EVENTS:
+                before = self.job_steps.get(event.job, "open")
+                assert (before, kind) in JOB_STEPS, f"job {event.job} is {before}: {event}"
+                self.job_steps[event.job] = JOB_STEPS[before, kind]
+            elif kind in EXECUTION_EVENTS:
+                self.step_execution(event)
         self.world.state.events.clear()
+        for job in self.states:
+            self.states[job] = self.world.job(job).state
+            over = self.states[job] in ENDS
+            assert over == (self.job_steps.get(job) == "over")
+
+    def step_execution(self, event: Any) -> None:
+        """One event of an execution."""
+        key = (event.job, event.slot, event.execution)
+        before, attempt = self.execution_steps.get(key, ("new", 0))
+        kind = type(event)
+        assert (before, kind) in EXECUTION_STEPS, f"{key} is {before}: {event}"
+        assert event.attempt == attempt + (kind is events.ExecutionScheduled)
+        final = isinstance(event, events.AttemptFailed) and event.final
+        self.execution_steps[key] = "over" if final else EXECUTION_STEPS[before, kind], event.attempt
 
     @invariant()
     def reserved_stays_within_capacity(self) -> None:
@@ -355,5 +389,5 @@ def starts(lease: Lease) -> list[int]:
 @pytest.mark.deadline(240)
 def test_every_invariant_holds_whatever_anyone_does_and_every_job_ends() -> None:
     """Any order of calls by anyone, with time-outs and outages between: all invariants after each step."""
-    bounds = settings(max_examples=20, stateful_step_count=50, phases=(Phase.generate,), deadline=None)
+    bounds = settings(max_examples=40, stateful_step_count=50, phases=(Phase.generate,), deadline=None)
     run_state_machine_as_test(JobMachine, settings=bounds)
