@@ -84,6 +84,7 @@ class Watcher:
         self._best = chain.new_runtime()
         self._final = chain.new_runtime()
         self._active: dict[AttemptKey, bool] = {}
+        self._scopes: dict[AttemptKey, trio.CancelScope] = {}
         """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
         self._starting: dict[AttemptKey, None] = {}
         """Attempts that we said to start, until the chain shows them running."""
@@ -121,6 +122,7 @@ class Watcher:
             else:
                 self.submitter.done(("acknowledge", duty.job.id_hash, duty.number, duty.slot.generation))
                 self._work(runtime, duty, nursery)
+        self._stop_unwanted(runtime)
         self._begin(runtime, duties)
         self._tidy()
 
@@ -171,9 +173,13 @@ class Watcher:
             self.submitter.want(wish, "Jobs", "decline", duty.id, duty.number, duty.slot.generation, reason)
 
     async def _consider(self, key: tuple[bytes, int, int], spec: JobSpec) -> None:
-        fit = self.executor.accepts(spec) and await self.executor.prefetch(spec)
-        self._considered[key] = fit
-        self._answer_now()
+        try:
+            fit = self.executor.accepts(spec) and await self.executor.prefetch(spec)
+            self._considered[key] = fit
+            self._answer_now()
+        except Exception:  # the supervisor of one offer: the others and the node must live
+            log.exception("an offer could not be considered", slot=key[1])
+            self._considered[key] = False
 
     def _answer_now(self) -> None:
         """Answer offers that were considered since the last block, without waiting for the next one."""
@@ -258,15 +264,29 @@ class Watcher:
     async def _attend(self, duty: Duty, key: AttemptKey, record: Execution) -> None:
         """One attempt, from wherever the journal left it to its report. Its failure ends here and is tried again."""
         try:
-            outcome = await self._outcome(duty, key, record)
-            self._active[key] = False
-            self._begin_now()
-            delivered = await self._deliver_all(duty, key, outcome)
-            await self._report(duty, key, delivered)
+            with trio.CancelScope() as self._scopes[key]:
+                outcome = await self._outcome(duty, key, record)
+                self._active[key] = False
+                self._begin_now()
+                delivered = await self._deliver_all(duty, key, outcome)
+                await self._report(duty, key, delivered)
         except Exception:  # the supervisor of one attempt: the others and the node must live
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
-            del self._active[key]
+            del self._active[key], self._scopes[key]
+
+    def _stop_unwanted(self, runtime: Heddle) -> None:
+        """End the runs of attempts that neither the best nor the final block waits for any more."""
+        final = self.chain.at(self.chain.finalised.hash, self._final)
+        for key, scope in self._scopes.items():
+            wanted = (self._live_by_hash(state, key) for state in (runtime, final))
+            if not any(wanted):
+                log.info("no longer wanted", job="0x" + key.job_hash.hex(), execution=key.execution, slot=key.slot)
+                scope.cancel()
+
+    def _live_by_hash(self, runtime: Heddle, key: AttemptKey) -> bool:
+        job_id = runtime.jobs.job_by_hash.find(key.job_hash)
+        return job_id is not None and self._live_attempt(runtime, job_id, key) is not None
 
     async def _outcome(self, duty: Duty, key: AttemptKey, record: Execution) -> Outcome:
         """The journal's outcome, or that of a run that begins now."""
@@ -297,6 +317,8 @@ class Watcher:
             if isinstance(destination, ChainDestination):
                 self.journal.deliver(key, number, b"")
                 continue
+            if not self._is_running(duty, key):
+                return outcome  # nobody waits for it any more: nothing leaves this machine
             try:
                 payload = result_payload(key.job_hash, key.execution, outcome.digest, self._output(outcome))
                 identity = delivery_id(self.chain.genesis_hash, key, number)
