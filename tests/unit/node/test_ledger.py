@@ -59,6 +59,18 @@ def test_fee_and_tip_must_leave_the_minimum(tmp_path: Path) -> None:
     trio.run(check_block, lab, lab.sign(call, tip=most))
 
 
+def test_all_of_an_accounts_transactions_must_be_payable_together(tmp_path: Path) -> None:
+    """Two that could each be paid alone, but not both, are not both taken; a cheaper second one is."""
+    lab = Lab(tmp_path)
+    half = lab.free(BOB) * 6 // 10
+    lab.submit(lab.sign(lab.transfer(), 0, tip=half))
+    with pytest.raises(InvalidTransaction, match="2 transactions are") as refused:
+        lab.submit(lab.sign(lab.transfer(), 1, tip=half))
+    assert refused.value.code is Validity.PAYMENT
+    lab.submit(lab.sign(lab.transfer(), 1, tip=half // 2))
+    assert len(lab.pool.entries) == 2
+
+
 async def check_block(lab: Lab, raw: bytes) -> None:
     """The block agrees with the ledger."""
     await lab.import_made(lab.chain.best.hash, lab.tick(), raw)

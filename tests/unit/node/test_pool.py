@@ -19,6 +19,7 @@ from node.pool import (
     BAN_MS,
     FUTURE_MAX,
     FUTURE_PER_SENDER_MAX,
+    PER_SENDER_MAX,
     READY_BYTES_MAX,
     READY_MAX,
     U64_MAX,
@@ -256,6 +257,17 @@ def test_a_full_pool_gives_the_place_to_who_pays_more() -> None:
     bench.submit(B, 0, 3)
     assert bench.pool.ready.count == READY_MAX
     assert bench.statuses(weakest)[-1] is Status.DROPPED
+
+
+def test_one_account_cannot_fill_the_pool() -> None:
+    """At most 512 transactions of an account are here, ready or not; replacing one of them is still possible."""
+    bench = Bench()
+    for nonce in range(PER_SENDER_MAX):
+        bench.submit(A, nonce)
+    assert bench.refused(ImmediatelyDropped, A, PER_SENDER_MAX, priority=99).code == 1016
+    bench.submit(A, 5, 2)
+    bench.submit(B, 0)
+    assert bench.pool.ready.count == PER_SENDER_MAX + 1
 
 
 def test_followers_of_an_evicted_one_wait() -> None:
