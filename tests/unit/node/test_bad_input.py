@@ -57,6 +57,11 @@ INVALID: dict[str, tuple[Make, Validity, str]] = {
         Validity.CALL,
         "block authors only",
     ),
+    "a signed inherent": (
+        lambda lab: lab.sign(lab.call("Timestamp", "set", lab.clock.now_ms()), 1),
+        Validity.CALL,
+        "block authors only",
+    ),
     "more than it can pay": (lambda lab: lab.sign(lab.transfer(), 1, tip=10**30), Validity.PAYMENT, "the account has"),
 }
 MALFORMED: dict[str, Make] = {
