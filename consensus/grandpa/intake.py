@@ -13,6 +13,7 @@ from consensus.grandpa.messages import (
     Target,
     VoteMessage,
     check_commit,
+    check_commit_signatures,
     signing_payload,
 )
 from consensus.grandpa.round import Imported
@@ -83,9 +84,10 @@ class Intake:
             return []
         blocks = [commit.target, *(vote.target.block for vote in commit.precommits if vote.voter in state.voters)]
         unknown = next((block for block in blocks if state.chain.number(block.hash) is None), None)
-        if unknown is not None:
-            return [WantBlock(peer, unknown)] if state.waiting.add_commit(peer, message) else []
         try:
+            if unknown is not None:
+                check_commit_signatures(commit, message.round, state.set_id, state.voters, state.config.verify)
+                return [WantBlock(peer, unknown)] if state.waiting.add_commit(peer, message) else []
             check_commit(commit, message.round, state.set_id, state.voters, state.chain, state.config.verify)
         except InvalidCommit as error:
             return [Penalise(peer, rules.PENALTY_BAD_COMMIT, f"commit: {error}")]

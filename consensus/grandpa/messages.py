@@ -288,6 +288,25 @@ def check_commit(
         raise InvalidCommit("precommits: a signature is bad")
 
 
+def check_commit_signatures(commit: Commit, round_number: int, set_id: int, voters: VoterSet, verify: Verify) -> None:
+    """Raise InvalidCommit unless voters with the deciding weight signed its precommits.
+
+    What can be said of a commit whose blocks are not here: it is worth waiting for them.
+    """
+    precommits = [vote for vote in commit.precommits if vote.voter in voters]
+    if len(precommits) > 2 * len(voters):
+        raise InvalidCommit(f"precommits: {len(precommits)}, at most two for each of {len(voters)} voters")
+    signers = 0
+    for vote in precommits:
+        if not verify_vote(vote, Phase.PRECOMMIT, round_number, set_id, verify):
+            raise InvalidCommit("precommits: a signature is bad")
+        position = voters.index(vote.voter)
+        assert position is not None, "only members are looked at"
+        signers |= 1 << position
+    if voters.weight(signers) < voters.threshold:
+        raise InvalidCommit("precommits: below the threshold")
+
+
 def _count(
     commit: Commit, precommits: Sequence[SignedVote], voters: VoterSet, chain: ParentLookup
 ) -> tuple[VoteGraph, int]:
