@@ -87,6 +87,15 @@ def _start_deadline(store: JobStore, spec: JobSpec, due: int) -> int:
     return agenda.now() + wait + agenda.slots_of(spec.schedule.start_delay_max_ms) + START_GRACE_SLOTS
 
 
+def give_time(store: JobStore, id: int, number: int) -> None:
+    """A new processor took the slot: what waits in it may be started as late as if it came up now."""
+    spec = store.specs.get(id)
+    for execution in store.slot(id, number).live:
+        record = store.executions.get((id, number, execution))
+        deadline = max(record.deadline, _start_deadline(store, spec, record.due_ms))
+        store.executions.put((id, number, execution), replace(record, deadline=deadline))
+
+
 def end_attempt(store: JobStore, id: int, number: int, execution: int, failure: Failure, message: str = "") -> None:
     """An attempt gave no result: make another after the back-off, or close the execution if a budget is used up.
 

@@ -94,6 +94,7 @@ def acknowledge(store: JobStore, id: int, number: int) -> None:
         for other in range(job.slots):
             rearm(store, id, other)
     else:
+        executions.give_time(store, id, number)
         rearm(store, id, number)
 
 

@@ -119,6 +119,22 @@ def test_a_run_past_its_duration_times_out_for_half_the_fine() -> None:
     assert world.balances.total(ONE) == 10_000 * HDL - HDL // 20
 
 
+def test_a_successor_gets_the_whole_start_delay_from_its_acknowledgment() -> None:
+    """It is not fined for the time that the slot was vacant."""
+    world = ready()
+    start = world.system.now_ms + 10_000
+    schedule = types.Schedule(start, start + 1, 60_000, 10_000, 20_000)
+    world.assign(job := world.register(spec=world.spec(slots=1, schedule=schedule)), ONE)
+    world.until(lambda: world.slot(job, 0).generation == 1)
+    world.until(lambda: world.slot(job, 0).processor is not None)
+    world.slots(15)
+    world.acknowledge(job, 0)
+    assert world.execution(job, 0, 0).deadline == world.agenda.now() + 20 + 8
+    world.slots(20)
+    world.run(job, 0, 0)
+    assert world.job(job).end == JobSucceeded()
+
+
 def test_what_else_a_lost_processor_was_running_is_lost_with_it() -> None:
     """One fine for the lease; the other run gets its next attempt, and the old one can report nothing more."""
     world = ready()
