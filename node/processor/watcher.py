@@ -84,8 +84,8 @@ class Watcher:
         self._best = chain.new_runtime()
         self._final = chain.new_runtime()
         self._active: dict[AttemptKey, bool] = {}
-        self._scopes: dict[AttemptKey, trio.CancelScope] = {}
         """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
+        self._scopes: dict[AttemptKey, trio.CancelScope] = {}
         self._starting: dict[AttemptKey, None] = {}
         """Attempts that we said to start, until the chain shows them running."""
         self._considered: dict[tuple[bytes, int, int], bool | None] = {}
