@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 HEDDLE := .venv/bin/heddle
 
-.PHONY: help setup demo check test bench mutants clean
+.PHONY: help setup demo check test sim bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -168,6 +168,8 @@ class Machine:
         finally:
             self.wires.sever(port)
             port.close()
+            for peer, _, reason in port.reports:
+                self.observer.blamed(self.name, peer, reason)
 
     def _boot(self, power: Power, port: SimNetwork) -> tuple[Node, SimProcessor | None]:
         store = self._open_store(PoweredDatabase(power, self._database))

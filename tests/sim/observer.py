@@ -26,6 +26,7 @@ from tests.sim.determinism import Trace
 from tests.sim.rules import JobStates, check_money, follow_jobs, require
 
 OUTCOME = codec_of(Outcome)
+EXCUSABLE = ("time-out", "neighbour packet: went backwards", "vote: far ahead")
 
 
 @dataclass(slots=True)
@@ -165,6 +166,10 @@ class Observer:
             known = self.votes.setdefault(key, signed.block.hash)
             what = f"{kind} in round {message.round} of set {message.set_id}, seen from {source}"
             require(known == signed.block.hash, f"a key equivocated: {what}")
+
+    def blamed(self, name: str, peer: str, reason: str) -> None:
+        """A node lowered a peer's reputation. All are honest: only what late and lost messages explain is allowed."""
+        require(reason.startswith(EXCUSABLE), f"{name} blames {peer}, which is honest: {reason}")
 
     # Processors.
 

@@ -7,12 +7,14 @@ they jump between forks in different ways; all must agree on every root. After e
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from node.beacon_chain import BeaconAuthor
+from node.store.database import prefix_end
 from pallets.jobs.records import LIVE_STATES
 from runtime import tree
 from runtime.chain_spec import Genesis, local_spec
@@ -30,8 +32,8 @@ from tests.sim.rules import BrokenRule, JobStates, check_money, follow_jobs, req
 SLOT_MS = 2_000
 FIRST_SLOT = 850_000_000
 VALIDATORS = DEV_NAMES[:4]
-IMPORTERS = 3
-BLOCKS = 45
+IMPORTERS = 2
+BLOCKS = 40
 """Blocks with calls in them, on all forks."""
 FORK_DEPTH_MAX = 6
 QUIET_BLOCKS_MAX = 400
@@ -69,7 +71,10 @@ class ForkState:
     def iterate(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         if self._order is None:
             self._order = sorted(self._values)
-        return iter([(key, self._values[key]) for key in self._order if key.startswith(prefix) and key >= start])
+        low = bisect_left(self._order, max(prefix, start))
+        end = prefix_end(prefix)
+        high = len(self._order) if end is None else bisect_left(self._order, end)
+        return iter([(key, self._values[key]) for key in self._order[low:high]])
 
     def updated_root(self, changes: Sequence[tuple[bytes, bytes | None]]) -> tree.Node:
         return tree.update(self.root, tree.hashed(changes))

@@ -16,7 +16,7 @@ GROUP = 10
 @pytest.mark.deadline(300)
 @pytest.mark.parametrize("group", range(GROUP))
 def test_seeds(group: int) -> None:
-    """Four runtimes agree on every root whatever order they see the forks in; money, jobs and pallets add up."""
+    """Three runtimes agree on every root whatever order they see the forks in; money, jobs and pallets add up."""
     chosen = seeds(1, SEEDS)[group::GROUP]
     ends: Counter[str] = Counter()
     for seed in chosen:
