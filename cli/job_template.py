@@ -21,7 +21,7 @@ reward = "0.1" # HDL for each slot and execution
 duration_ms = 60_000 # the longest an execution may take
 
 [resources]
-fuel = 20_000_000_000 # instructions, about
+fuel = 5_000_000_000 # instructions, about
 memory_bytes = 268_435_456
 storage_bytes = 0
 network_requests = 0
