@@ -121,11 +121,17 @@ class ChainApi:
         with self.chain.events.listen() as events:
             async for event in events:
                 for head in pick(event):
-                    subscription.push(header_json(self.chain.header(head.hash)))
+                    try:
+                        header = self.chain.header(head.hash)
+                    except UnknownBlock:
+                        continue  # finality has removed its fork before we came to read of it
+                    subscription.push(header_json(header))
         subscription.close()
 
     @staticmethod
     def _best_of(event: Any) -> tuple[Head, ...]:
+        if isinstance(event, Finalised):
+            return (event.best,) if event.enacted else ()
         return (event.head,) if isinstance(event, Imported) and event.is_best else ()
 
     @staticmethod

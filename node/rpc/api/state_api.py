@@ -247,9 +247,13 @@ class StateApi:
         with self.chain.events.listen() as events:
             last = {key: self.reader(None).get(key) for key in keys}
             async for event in events:
-                if not (isinstance(event, Imported) and event.is_best):
+                if not (event.is_best if isinstance(event, Imported) else event.enacted):
                     continue
-                reader = self.chain.store.state_at(event.head.hash)
+                head = event.head if isinstance(event, Imported) else event.best
+                try:
+                    reader = self.chain.store.state_at(head.hash)
+                except (UnknownBlock, StateDiscarded):
+                    continue  # the best chain has gone on since; its own event follows
                 changed = [key for key in keys if reader.get(key) != last[key]]
                 if changed:
                     last |= {key: reader.get(key) for key in changed}
