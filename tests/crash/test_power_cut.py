@@ -153,7 +153,7 @@ class ForgetfulDatabase(MemoryDatabase):
     """A disk that says it has synced and has not."""
 
     def write(self, puts: object, deletes: object = (), *, sync: bool = False) -> None:
-        super().write(puts, deletes, sync=False)  # type: ignore[arg-type]
+        super().write(puts, deletes, sync=False)  # type: ignore[arg-type]  # any iterables do
 
 
 def test_the_power_cut_can_bite() -> None:

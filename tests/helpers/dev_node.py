@@ -41,6 +41,7 @@ class DevNode:
     def call(self, method: str, *params: Any) -> Any:
         """The whole response, {result} or {error}, to one request."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        # The address is the node's own.
         request = urllib.request.Request(self.http_url, body, {"Content-Type": "application/json"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=START_DEADLINE_S) as response:  # noqa: S310 - our own node
             return json.loads(response.read())

@@ -60,6 +60,7 @@ def test_a_lone_validator_finalises_each_block_at_once(tmp_path: Path) -> None:
             goal = world.best() + 3
             await alice.crash()
             await alice.start()
+            # A lambda's type cannot be said.
             await world.until(lambda goal=goal: world.finalised()[0] >= goal, 15, "finality after a restart")  # type: ignore[misc]
         check_no_double_votes(alice.votes.content)
         assert len([r for r in records_of(alice) if r.kind is RecordKind.AUTHORED]) >= world.best()

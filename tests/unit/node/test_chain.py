@@ -161,6 +161,7 @@ def test_a_sealed_block_with_a_wrong_root_is_invalid(field: str, fault: BlockFau
     async def test(lab: Lab) -> None:
         slot = lab.tick()
         block, _ = lab.make(lab.chain.best.hash, slot)
+        # The field is named by a parameter.
         unsealed = replace(block.header.unsealed()[0], **{field: bytes(32)})  # type: ignore[arg-type]
         forged = Block(lab.seal(unsealed, slot, lab.chain.best.hash), block.extrinsics)
         await assert_invalid(lab, forged, fault)

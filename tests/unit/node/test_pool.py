@@ -66,6 +66,7 @@ class Accounts:
 
 def made(raw: bytes, sender: bytes, nonce: int) -> Extrinsic:
     """An extrinsic as the pool looks at it: the call is of no interest."""
+    # The pool never looks at the call.
     return Extrinsic(raw, blake2b256(raw), None, sender, nonce=nonce)  # type: ignore[arg-type]
 
 
@@ -197,6 +198,7 @@ def test_a_block_takes_its_transactions_out() -> None:
     """Included ones leave as inBlock, a rival with the same nonce as invalid, the next one stays ready."""
     bench = Bench()
     first, second = bench.submit(A, 0), bench.submit(A, 1)
+    # The pool never looks at the call.
     rival = Extrinsic(b"rival", blake2b256(b"rival"), None, A, nonce=0)  # type: ignore[arg-type]
     bench.ledger.nonces[A] = 1
     bench.pool.on_best_block(1, b"1" * 32, [rival])

@@ -13,6 +13,7 @@ TRIO = [Validator(name) for name in "abc"]
 
 def header(*items: object) -> Header:
     """A header with these digest items."""
+    # A digest that no type would allow.
     return Header(ZERO_HASH, 1, ZERO_HASH, ZERO_HASH, Digest(items))  # type: ignore[arg-type]
 
 

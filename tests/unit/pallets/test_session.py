@@ -321,4 +321,4 @@ def test_check_state_notices_a_lost_owner() -> None:
 def test_errors_are_distinct() -> None:
     """Every error of the pallet has its own index."""
     errors: tuple[type[DispatchError], ...] = chain().session.errors
-    assert len({error.index for error in errors}) == len(errors)  # type: ignore[attr-defined]
+    assert len({error.index for error in errors}) == len(errors)  # type: ignore[attr-defined]  # errors have an index

@@ -17,7 +17,7 @@ from pallets.jobs.events import AttemptFailed, SlotVacated
 from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState
 from pallets.jobs.types import Blob, Chain, Resources, RuntimeKind, Webhook
-from tests.helpers.processor_lab import PAIR, ProcessorLab
+from tests.helpers.processor_lab import OWNER, PAIR, ProcessorLab
 
 HOOK = "http://example.com/hook"
 Test = Callable[[ProcessorLab, trio.Nursery], Awaitable[None]]
@@ -62,6 +62,7 @@ def test_a_job_from_offer_to_payment(tmp_path: Path) -> None:
     async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
         await running(lab, nursery)
         (key,) = lab.jobs_journal.keys()
+        # The record is there.
         assert (key.execution, key.attempt, lab.jobs_journal.get(key).runs) == (0, 1, 1)  # type: ignore[union-attr]
         lab.runs.gate.set()
         await lab.blocks_until(nursery, lambda: lab.state() is JobState.DONE)
@@ -173,6 +174,7 @@ def test_a_run_cut_off_is_run_again_under_the_same_attempt(tmp_path: Path) -> No
         async with lab.working() as nursery:
             await lab.block(nursery)
             (key,) = lab.jobs_journal.keys()
+            # The record is there.
             assert (key.attempt, lab.jobs_journal.get(key).runs) == (1, 2)  # type: ignore[union-attr]
             lab.runs.gate.set()
             await lab.blocks_until(nursery, lambda: lab.state() is JobState.DONE)
@@ -250,6 +252,25 @@ def test_a_report_that_a_fork_takes_back_is_sent_again(tmp_path: Path) -> None:
         await lab.blocks_until(nursery, lambda: lab.state() is JobState.DONE)
         assert len(lab.runs.started) == 1
         assert lab.look().jobs.results.get((0, 0, 0)).output.data == b"run 1"
+        await lab.block(nursery)
+        assert list(lab.jobs_journal.keys()) == []
+
+    at_work(test, tmp_path)
+
+
+def test_a_run_that_nobody_waits_for_ends(tmp_path: Path) -> None:
+    """The owner cancels in the middle: once that is final the run stops, nothing is delivered, the worker is free."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        await running(lab, nursery, destinations=(Chain(), Webhook(HOOK)))
+        lab.submit(lab.sign(lab.call("Jobs", "cancel", 0), lab.pool.next_nonce(OWNER.public), OWNER))
+        await lab.block(nursery, final=False)
+        assert lab.state() is JobState.CANCELLED
+        assert lab.watcher.running == 1  # a fork may still bring it back
+        lab.finalise()
+        await lab.look_around(nursery)
+        assert lab.watcher.running == 0
+        assert (lab.runs.ended, lab.deliveries) == (0, [])
         await lab.block(nursery)
         assert list(lab.jobs_journal.keys()) == []
 

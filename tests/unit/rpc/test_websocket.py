@@ -172,6 +172,7 @@ def test_disconnecting_ends_subscriptions() -> None:
 
         for number, use in enumerate((subscribe, cut), start=1):
             await with_client(server, use)
+            # A lambda's type cannot be said.
             await until(lambda number=number: len(server.closed) == number)  # type: ignore[misc]
         assert not any(subscription.push(1) for subscription in server.subscribers)
         await server.assert_idle()

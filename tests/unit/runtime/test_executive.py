@@ -40,8 +40,9 @@ def transfer(made: DictChain, amount: int = UNIT, target: Pair = CHARLIE) -> Run
 def sign(made: DictChain, call: RuntimeCall, nonce: int = 0, **changes: object) -> bytes:
     """A transfer signed by Bob; `changes` are era, era_block_hash, tip, and spec or genesis of the context."""
     spec, genesis = changes.pop("spec", 1), changes.pop("genesis", made.genesis_hash)
-    context = SigningContext(spec, 1, genesis)  # type: ignore[arg-type]
+    context = SigningContext(spec, 1, genesis)  # type: ignore[arg-type]  # named by the caller
     data = made.runtime.call_codec.encode(call)
+    # Named by the caller.
     return sign_extrinsic(data, BOB.public, BOB.sign, context, nonce=nonce, **changes)  # type: ignore[arg-type]
 
 
@@ -71,6 +72,7 @@ def difference(made: DictChain) -> tuple[bytes, int, int, int, tuple[int, ...]]:
 def changed_header(block: Block, **fields: object) -> Block:
     """The block with other fields in its header, sealed again by its author."""
     unsealed, _ = block.header.unsealed()
+    # Named by the caller.
     return Block(seal(replace(unsealed, **fields), ALICE), block.extrinsics)  # type: ignore[arg-type]
 
 

@@ -355,8 +355,8 @@ def test_bounds_hold_in_both_directions(hint: Any, most: Any, beyond: Any) -> No
         (Record, Record(0, 1 << 128, 0, b"", True, Empty())),
         (Record, Record(0, -1, 0, b"", True, Empty())),
         (Record, Record(0, 0, 1 << 128, b"", True, Empty())),
-        (Record, Record(0, 0, 0, b"", 2, Empty())),  # type: ignore[arg-type]
-        (Record, Record(0, 0, 0, b"", True, None)),  # type: ignore[arg-type]
+        (Record, Record(0, 0, 0, b"", 2, Empty())),  # type: ignore[arg-type]  # wrong on purpose
+        (Record, Record(0, 0, 0, b"", True, None)),  # type: ignore[arg-type]  # wrong on purpose
     ],
 )
 def test_values_out_of_bounds_do_not_encode(hint: Any, value: Any) -> None:

@@ -85,7 +85,7 @@ def test_put_and_remove() -> None:
 def test_a_key_of_the_wrong_type(key: object) -> None:
     """A key that does not fit its type never reaches the state."""
     with pytest.raises((ScaleError, TypeError)):
-        Shop().stock.put(key, 1)  # type: ignore[arg-type]
+        Shop().stock.put(key, 1)  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_items_ascend_and_respect_prefixes() -> None:

@@ -270,7 +270,7 @@ def test_refusals_change_nothing() -> None:
             "block_hash": child.hash, "parent": second.hash, "number": 3, "header": child.header, "body": child.body,
             "events": child.events, "changes": child.changes.items(), "new_root": root, "is_new_best": True, **given,
         }  # fmt: skip
-        store.import_block(**fields)  # type: ignore[arg-type]
+        store.import_block(**fields)  # type: ignore[arg-type]  # fields by name
 
     for given, error in (
         ({"block_hash": first.hash}, BlockKnown),
