@@ -60,6 +60,7 @@ def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants i
 
     if consumer and everybody:
         raise Refused("--consumer and --everybody contradict each other", "give one of them")
+    check_lists(label or [], consumer or [])
     prices = {"base": base, "per_ms": per_ms, "per_storage_byte": per_storage_byte, "per_request": per_request}
     capacity = {"memory_bytes": memory_bytes, "storage_bytes": storage_bytes, "cores": cores}
     changes: dict[str, Any] = {"requests_max": requests_max, "labels": None if label is None else tuple(label)}
@@ -191,6 +192,19 @@ def advert_of(chain: "ChainClient", who: bytes) -> "Advert":
         hint = "its node advertises by itself: start it with `heddle node --processor` and fund its account"
         raise NotFound(f"{ss58.encode(who)} has no advert yet", hint)
     return advert
+
+
+def check_lists(labels: list[str], consumers: list[str]) -> None:
+    """Refused where a list or a label is longer than an advert takes."""
+    from pallets.jobs.bounds import LABEL_BYTES_MAX, PROCESSORS_LISTED_MAX
+    from pallets.processors.types import LABELS_MAX
+
+    for name, count, most in (("label", len(labels), LABELS_MAX), ("consumer", len(consumers), PROCESSORS_LISTED_MAX)):
+        if count > most:
+            raise Refused(f"{name}: {count} of them, at most {most} are allowed", "name fewer")
+    for text in labels:
+        if not 0 < len(text.encode()) <= LABEL_BYTES_MAX:
+            raise Refused(f"label: {text!r} has not 1..{LABEL_BYTES_MAX} bytes", "use a shorter one, such as eu")
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:

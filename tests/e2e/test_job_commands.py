@@ -1,0 +1,239 @@
+"""The job commands as a person uses them, against one `heddle node --dev` that all tests of this file share."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.dev_node import HEDDLE, DevNode, dev_node
+from tests.helpers.heddle_command import Done, Heddle
+from tests.helpers.job_folders import BAD_FIELDS, job_folder
+from tests.helpers.waiting import wait_for
+
+DEADLINE_S = 60
+HDL = 10**12
+WORDS = {"words": 14, "distinct": 11, "longest": "quick"}
+OUTPUTS = {"wasm": {"words": 14}, "javascript": WORDS, "python": WORDS}
+DEV_PROCESSOR = "//Alice//processor"
+
+
+@dataclass(frozen=True)
+class User:
+    """A person at a terminal: their wallets, and the node they talk to."""
+
+    heddle: Heddle
+    node: DevNode
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"HEDDLE_URL": self.node.http_url}
+
+    def run(self, *arguments: str) -> Done:
+        return self.heddle.run(*arguments, **self.variables)
+
+    def json(self, *arguments: str) -> Any:
+        return self.heddle.json(*arguments, **self.variables)
+
+    def error(self, *arguments: str) -> tuple[int, dict[str, str]]:
+        return self.heddle.error(*arguments, **self.variables)
+
+    def balance(self, who: str) -> Any:
+        return self.json("wallet", "balance", who)
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Someone without a wallet, beside a development node whose processor has advertised."""
+    folder = tmp_path_factory.mktemp("user")
+    with dev_node(folder) as node:
+        person = User(Heddle(folder / "home"), node)
+
+        def advertised() -> bool:
+            return any(one["advert"] for one in person.json("processor", "status")["processors"])
+
+        wait_for(advertised, DEADLINE_S, "the development processor's advert")
+        yield person
+
+
+@pytest.mark.deadline(3 * DEADLINE_S)
+@pytest.mark.parametrize("runtime", ["wasm", "javascript", "python"])
+def test_a_new_job_runs_to_its_result(user: User, runtime: str, tmp_path: Path) -> None:
+    """`job init`, `submit --watch` and `result` in each language, typed as the README says, give the right answer."""
+    folder, output = tmp_path / "job", tmp_path / "result.json"
+    assert user.run("job", "init", str(folder), "--runtime", runtime).code == 0
+    done = user.run("job", "submit", str(folder), "--watch")
+    assert done.code == 0, done.stderr
+    for state in ("OPEN", "MATCHED", "ASSIGNED", "DONE"):
+        assert state in done.stdout
+    job = str(user.json("job", "list", "--limit", "1")["jobs"][0]["id"])
+    found = user.json("job", "result", job, "--output", str(output))
+    assert json.loads(output.read_text()) == OUTPUTS[runtime]
+    shown = user.json("job", "show", job)
+    assert (shown["job"]["state"], shown["job"]["end"]) == ("done", "JobSucceeded")
+    assert [run["digest"] for run in shown["executions"]] == [found["digest"]]
+    ledger = shown["ledger"]
+    assert ledger["deposited"] == ledger["paid"] + ledger["fees"] + ledger["refunded"]
+    plain = user.run("job", "result", job)
+    assert json.loads(plain.stdout) == OUTPUTS[runtime]
+    # A finished job can be watched again, and its log is the same story.
+    assert user.run("job", "watch", job).code == 0
+    assert "DONE: succeeded" in user.run("job", "logs", job).stdout
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_streams_of_json_hold_a_document_a_line(user: User, tmp_path: Path) -> None:
+    """`submit --watch --json` and `watch --json` print whole JSON documents, the job first and its end last."""
+    folder = job_folder(tmp_path / "job", "javascript")
+    done = user.run("job", "submit", str(folder), "--watch", "--json")
+    assert done.code == 0, done.stderr
+    first, *rest = map(json.loads, done.stdout.splitlines())
+    assert rest[-1]["kind"] == "ended"
+    assert {"view", "event"} <= {message["kind"] for message in rest}
+    again = user.run("job", "watch", first["id_hash"], "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["end"] == "JobSucceeded"
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_a_wrong_field_is_refused_before_signing(user: User, tmp_path: Path) -> None:
+    """Each bad heddle.toml ends with exit code 4 and the field's name; no transaction was made, no fee paid."""
+    before = user.balance("//Alice")
+    for number, (field, changes) in enumerate(BAD_FIELDS[::4]):
+        folder = job_folder(tmp_path / str(number), **dict(changes))
+        code, error = user.error("job", "submit", str(folder))
+        assert (code, error["kind"]) == (4, "Refused"), error
+        assert field in error["message"], error
+        assert error["hint"]
+    assert user.balance("//Alice") == before
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_what_only_the_chain_knows_is_refused_before_signing(user: User, tmp_path: Path) -> None:
+    """A deposit that cannot be locked, and options out of bounds, are refused by name; an allowed job is not sent."""
+    folder = str(job_folder(tmp_path / "job"))
+    before = user.balance("//Bob")
+    for arguments, field in (
+        (("--reward", "99999999"), "reward"),
+        (("--reward", "some"), "reward"),
+        (("--reward", "0"), "reward"),
+        (("--slots", "0"), "slots"),
+        (("--slots", "65"), "slots"),
+    ):
+        code, error = user.error("job", "submit", folder, "--suri", "//Bob", *arguments)
+        assert code == 4, error
+        assert error["message"].startswith(f"{field}:"), error
+    assert user.json("job", "submit", folder, "--suri", "//Bob", "--dry-run")["ok"]
+    assert user.balance("//Bob") == before
+    assert user.error("job", "submit", folder, "--suri", "//Bob", "--wallet", "x")[0] == 4
+    assert user.error("job", "submit", folder, "--wallet", "absent")[0] == 5
+
+
+@pytest.mark.deadline(3 * DEADLINE_S)
+def test_a_consumer_with_a_wallet_pays_and_cancels(user: User, tmp_path: Path) -> None:
+    """A funded wallet registers a job that nobody takes; `why` names the reason; cancelling gives the deposit back."""
+    user.json("wallet", "new", "consumer", "--no-password")
+    try:
+        paid = user.json("wallet", "transfer", "consumer", "20", "--from", "//Alice")
+        assert paid["finalized"]
+        folder = job_folder(tmp_path / "job", reward='"0.000001"')
+        # The only wallet is the default signer.
+        sent = user.json("job", "submit", str(folder))
+        assert sent["owner"] == user.balance("consumer")["address"]
+        job = str(sent["job"])
+        assert user.balance("consumer")["reserved"] == sent["deposit"]
+
+        def reasons() -> Any:
+            return user.json("job", "why", job)["now"]
+
+        assert wait_for(reasons, DEADLINE_S, "a reason") == {"price": 1}
+        code, _ = user.error("job", "cancel", job, "--suri", "//Bob")
+        assert code == 4
+        ended = user.json("job", "cancel", job)
+        assert (ended["state"], ended["refunded"]) == ("cancelled", sent["deposit"])
+        after = user.balance("consumer")
+        assert after["reserved"] == 0
+        assert after["free"] == 20 * HDL - sent["fee"] - ended["fee"]
+        watched = user.run("job", "watch", job)
+        assert watched.code == 1
+        assert "CANCELLED" in watched.stdout
+        assert [one["id"] for one in user.json("job", "list", "--owner", "consumer")["jobs"]] == [sent["job"]]
+        assert user.error("job", "result", job)[0] == 5
+        assert user.error("job", "cancel", job)[0] == 4
+    finally:
+        (user.heddle.home / "wallets" / "consumer.json").unlink()
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_a_failing_script_ends_with_its_reason(user: User, tmp_path: Path) -> None:
+    """A script that gives up fails the command, and its code and message are in the log."""
+    folder = job_folder(tmp_path / "job", "javascript", extra="[retry]\nattempts_max = 1")
+    (folder / "main.js").write_text('export function main(heddle) { heddle.fail(7, "no luck"); }')
+    done = user.run("job", "submit", str(folder), "--watch")
+    assert done.code == 1
+    job = str(user.json("job", "list", "--limit", "1")["jobs"][0]["id"])
+    text = user.run("job", "logs", job).stdout
+    assert "AppError(7): no luck" in text
+    assert "DONE: failed: AppError(7)" in text
+    code, error = user.error("job", "result", job)
+    assert (code, "AppError(7)" in error["message"]) == (5, True)
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_a_processor_changes_its_offer_and_its_manager(user: User, tmp_path: Path) -> None:
+    """`advertise` changes what is named and nothing else; `pair` needs the manager's proof, which counts once."""
+    before = user.json("processor", "status", DEV_PROCESSOR)
+    changed = user.json("processor", "advertise", "--label", "eu", "--requests-max", "7", "--per-request", "5units")
+    advert = {**before["advert"], "labels": ["eu"], "requests_max": 7}
+    advert["pricing"] = {**advert["pricing"], "per_request": 5}
+    after = user.json("processor", "status", DEV_PROCESSOR)
+    assert after["advert"] == advert
+    assert changed["advert"]["labels"] == ["eu"]
+    code, error = user.error("processor", "advertise", "--label", "x" * 33)
+    assert (code, "label" in json.dumps(error).lower()) == (4, True)
+
+    proof = tmp_path / "proof.json"
+    user.json("processor", "pair", "--manager", "//Bob", "--processor", DEV_PROCESSOR, "--save", str(proof))
+    paired = user.json("processor", "pair", "--proof", str(proof))
+    record = user.json("processor", "status", DEV_PROCESSOR)["record"]
+    assert record["manager_address"] == paired["manager"] == user.balance("//Bob")["address"]
+    assert user.error("processor", "pair", "--proof", str(proof))[0] == 4
+    proof.write_text("{}")
+    assert user.error("processor", "pair", "--proof", str(proof))[0] == 4
+    user.json("processor", "pair", "--end")
+    assert user.json("processor", "status", DEV_PROCESSOR)["record"]["manager"] is None
+    assert user.error("processor", "status", "//Nobody")[0] == 5
+
+
+def test_what_is_not_there_is_said_with_the_next_step(user: User) -> None:
+    """Unknown jobs, slots and addresses of nodes have exit codes of their own and a hint."""
+    for arguments, expected in (
+        (("job", "show", "999999"), 5),
+        (("job", "show", "0x" + "00" * 32), 5),
+        (("job", "result", "999999"), 5),
+        (("job", "watch", "999999"), 5),
+        (("job", "cancel", "999999"), 5),
+        (("job", "show", "first"), 4),
+        (("job", "show", "0x12"), 4),
+        (("job", "list", "--rpc", "http://127.0.0.1:1"), 3),
+    ):
+        code, error = user.error(*arguments)
+        assert code == expected, (arguments, error)
+        assert error["hint"]
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_the_program_on_the_path_does_the_same(user: User, tmp_path: Path) -> None:
+    """The installed `heddle`, with its output in a pipe, watches a job in plain lines and leaves a clean result."""
+    folder = job_folder(tmp_path / "job", "wasm")
+    environment = {"HEDDLE_HOME": str(tmp_path / "home"), "HEDDLE_URL": user.node.http_url, "PATH": "/usr/bin:/bin"}
+    command = [str(HEDDLE), "job", "submit", str(folder), "--watch"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b[" not in done.stdout
+    job = done.stderr.rsplit(maxsplit=1)[-1].strip("`")
+    command = [str(HEDDLE), "job", "result", job]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+    assert result.stdout == '{"words":14}\n'
