@@ -86,6 +86,11 @@ class BlobStore:
             unfinished.unlink(missing_ok=True)
         self._size = sum(entry.stat().st_size for entry in folder.iterdir())
 
+    @property
+    def total_bytes(self) -> int:
+        """What all blobs here take together."""
+        return self._size
+
     def path(self, cid: bytes) -> Path:
         """Where a blob lies."""
         return self.folder / cid_text(check_cid(cid))

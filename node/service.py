@@ -25,6 +25,7 @@ from node.keys.node_key import load_or_create
 from node.keys.pair import dev_pair
 from node.keys.sealed import SealError
 from node.log import logger, run_informant, setup
+from node.measuring import Measuring
 from node.metrics import Metrics
 from node.network.config import NetworkConfig
 from node.network.port import ChainStatus, Role
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 log = logger("heddle")
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_UPGRADE = 0, 1, 2, 3
-METRICS_INTERVAL_S = 5
+UPGRADE_WARNING_S = 60
 GC_ALLOCATIONS = 100_000
 """Objects made between collections: a block makes hundreds of thousands, nearly all freed by reference count."""
 
@@ -204,7 +205,8 @@ class Process:
                 log.info("Running JSON-RPC server", address=f"{self.config.rpc_host}:{port}")
                 if self.config.prometheus_port is not None:
                     await nursery.start(self._metrics_server().run)
-                nursery.start_soon(self._measure)
+                nursery.start_soon(Measuring(self.node, self.network, self.metrics).run)
+                nursery.start_soon(self._watch_upgrades)
                 nursery.start_soon(run_informant, self.node.status, logger("substrate"))
                 nursery.start_soon(self.node.run)
                 if self.processor is not None:
@@ -228,18 +230,10 @@ class Process:
         config = ServerConfig(self.config.prometheus_host, self.config.prometheus_port or 0)
         return self.metrics.server(config)
 
-    async def _measure(self) -> None:
-        """Refresh the gauges."""
-        node, metrics = self.node, self.metrics
+    async def _watch_upgrades(self) -> None:
         while True:
-            status = node.status()
-            metrics.set_heads(status.best, status.finalized, status.target)
-            metrics.peers.set(status.peers)
-            metrics.sync_peers.set(len(node.sync.peers))
-            metrics.number_leaves.set(len(node.chain.store.leaves()))
-            metrics.ready_transactions.set(node.transactions.pool.ready.count)
             self._warn_of_upgrade()
-            await trio.sleep(METRICS_INTERVAL_S)
+            await trio.sleep(UPGRADE_WARNING_S)
 
     def _warn_of_upgrade(self) -> None:
         """Say, from its authorisation on, that rules are coming which this node does not have."""
