@@ -6,7 +6,7 @@ SHELL := /bin/bash
 PYTHON_IN := .venv/bin/python
 HEDDLE := .venv/bin/heddle
 
-.PHONY: help setup demo check test sim bench mutants clean
+.PHONY: help setup demo check test sim soak bench mutants clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="
 
 sim: setup ## simulated networks, more seeds than make test runs (SEEDS=300, TIER=1 or 2, FIRST=1000), or one again (SEED=7 TIER=2)
 	@$(PYTHON_IN) -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(TIER),--tier $(TIER)) $(if $(FIRST),--first $(FIRST))
+
+soak: setup ## for as long as there is time, with new seeds (PART=sim or jobs, MINUTES=10); the counts add up
+	@$(PYTHON_IN) scripts/soak.py $(if $(PART),--part $(PART)) $(if $(MINUTES),--minutes $(MINUTES))
 
 bench: setup ## import and state tree, as ratios to raw hashing and verification in the same run
 	@$(HEDDLE) benchmark import
