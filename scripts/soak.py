@@ -2,9 +2,9 @@
 
     soak.py [--part sim|jobs] [--minutes N]
 
-`sim` runs simulated networks seed after seed; `jobs` runs the job layer's state machine with new random choices. What has
-been done is kept in build/soak.json, so that the next soak goes on behind it and the counts add up. A failure prints how to
-run it again and ends with exit code 1.
+`sim` runs simulated networks seed after seed; `jobs` runs the job layer's state machine with new random choices. What
+has been done is kept in build/soak.json, so that the next soak goes on behind it and the counts add up. A failure
+prints how to run it again and ends with exit code 1.
 """
 
 import argparse
