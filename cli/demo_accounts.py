@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cli.amounts import format_amount
+from cli.amounts import SYMBOL, format_amount
 from cli.chain_client import ChainClient
 
 OTHERS = "all others"
@@ -72,19 +72,24 @@ def account_for(before: Snapshot, after: Snapshot, parties: Mapping[str, bytes])
 
 
 def account_rows(account: Account) -> list[list[str]]:
-    """The table: each party, the sum of all, what was burnt, and that nothing is left over."""
+    """The table, in tokens: each party, the sum of all, what was burnt, and that nothing is left over."""
     amounts = [(one.party, one.before, one.after, one.change) for one in account.rows]
-    rows = [[party, format_amount(old), format_amount(new), signed(change)] for party, old, new, change in amounts]
+    rows = [[party, tokens(old), tokens(new), signed(change)] for party, old, new, change in amounts]
     total = [sum(row.before for row in account.rows), sum(row.after for row in account.rows)]
-    rows.append(["all accounts", *map(format_amount, total), signed(total[1] - total[0])])
+    rows.append(["all accounts", *map(tokens, total), signed(total[1] - total[0])])
     rows.append(["burnt", "", "", signed(-account.issued)])
-    rows.append(["unaccounted for", "", "", format_amount(account.missing)])
+    rows.append(["unaccounted for", "", "", tokens(account.missing)])
     return rows
+
+
+def tokens(units: int) -> str:
+    """An amount as a bare number, to the last unit: three of them and a name fit a line of 80."""
+    return format_amount(units).removesuffix(f" {SYMBOL}").replace(",", "")
 
 
 def signed(units: int) -> str:
     """An amount with its sign."""
-    return f"+{format_amount(units)}" if units > 0 else format_amount(units)
+    return f"+{tokens(units)}" if units > 0 else tokens(units)
 
 
 def reputation_rows(before: Snapshot, after: Snapshot, names: Mapping[str, bytes]) -> list[list[str]]:

@@ -292,6 +292,7 @@ def show_accounts(
 ) -> "Account":
     """Money and reputation before and after; CliError if a unit is missing."""
     from cli import demo_accounts as accounts
+    from cli.amounts import SYMBOL
     from pallets.balances import TREASURY
     from runtime.dev_accounts import DEV_ACCOUNTS
 
@@ -304,7 +305,7 @@ def show_accounts(
         out = console()
         heads = ("job", "deposited", "= paid", "+ fees", "+ refunded", "+ held")
         table(heads, accounts.ledger_rows(views), empty="")(out)
-        table(("who", "before", "after", "change"), accounts.account_rows(account), empty="")(out)
+        table((SYMBOL, "before", "after", "change"), accounts.account_rows(account), empty="")(out)
         this.head("Reputation, in parts per million")
         scores = accounts.reputation_rows(before, after, this.processors)
         table(("processor", "runtime", "before", "after"), scores, empty="")(out)

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from cli.errors import CliError, TimedOut
 from cli.job_timeline import STATES, Line, Timeline, short
-from cli.output import console, emit_line
+from cli.output import emit_line
 from cli.rpc_client import RpcClient
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 SILENCE_MAX_S = 600.0
 LINES_SHOWN = 12
+SLOTS_SHOWN = 8
 MESSAGES_MAX = 10_000
 BAD_STATES = ("CANCELLED", "EXPIRED", "SKIPPED", "OMITTED")
 
@@ -114,32 +116,32 @@ def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, timeout_s
 
 
 def _watch_live(url: str, timelines: Sequence[Timeline], timeout_s: float | None) -> None:
+    from rich.console import Console
     from rich.live import Live
 
-    with Live(picture(timelines), console=console(), auto_refresh=False) as live:
+    with Live(picture(timelines), console=Console(highlight=False), auto_refresh=False) as live:
         _follow_all(url, timelines, lambda *_: live.update(picture(timelines), refresh=True), timeout_s)
 
 
 def picture(timelines: Sequence[Timeline]) -> "Group":
-    """All jobs: the way of states, the slots, and the latest lines of each."""
+    """All jobs: the way of states, a line for each slot, and the latest news; it fits a terminal of 24 lines by 80."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = []
+    parts: list[Text] = []
+    shown = max(1, LINES_SHOWN // len(timelines) ** 2)
     for timeline in timelines:
-        parts += [_way(timeline), _slots(timeline)]
-        shown = timeline.lines[-max(2, LINES_SHOWN // len(timelines)) :]
-        parts += [_line(line) for line in shown]
-        parts.append(Text(""))
+        parts.append(Text(f"job {timeline.job} {timeline.name}".rstrip(), "bold"))
+        parts += [_way(timeline), *_slots(timeline)]
+        parts += [_line(line) for line in timeline.lines[-shown:]]
     return Group(*parts)
 
 
-def _way(timeline: Timeline) -> Any:
+def _way(timeline: Timeline) -> "Text":
     """OPEN ─ MATCHED ─ ... with the present state bright and the time at which each was reached."""
     from rich.text import Text
 
-    title = f"job {timeline.job} {timeline.name}".rstrip()
-    text = Text.assemble((f"{title}  ", "bold"))
+    text = Text("  ")
     over = timeline.state in BAD_STATES
     states = [*STATES[:-1], timeline.state] if over else list(STATES)
     for place, state in enumerate(states):
@@ -152,35 +154,31 @@ def _way(timeline: Timeline) -> Any:
         text.append(" ─ " if place else "", "dim")
         text.append(state, style)
         if reached is not None:
-            text.append(f" {seconds(reached)}", "dim")
+            text.append(f" {reached / 1000:.0f}s", "dim")
     if timeline.final:
         text.append("  final", "dim")
     return text
 
 
-def _slots(timeline: Timeline) -> Any:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def _slots(timeline: Timeline) -> "list[Text]":
+    """A line for each of the first slots: who has it, how far its execution is, and what came out."""
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("slot", "processor", "state", "execution", "attempt", "progress", "digest"):
-        table.add_column(head)
     styles = {"accepted": "green", "running": "yellow", "failed": "red", "suspect": "red"}
-    for number, place in sorted(timeline.places.items()):
-        table.add_row(
-            str(number),
-            short(place.processor),
-            Text(place.state, styles.get(place.state, "")),
-            "-" if place.execution is None else str(place.execution),
-            str(place.attempt or "-"),
-            place.progress,
-            place.digest[:18],
-        )
-    return table
+    lines = []
+    for number, place in sorted(timeline.places.items())[:SLOTS_SHOWN]:
+        text = Text(f"  slot {number:<3} {short(place.processor):<14} ")
+        text.append(f"{place.state:<13}", styles.get(place.state, ""))
+        if place.execution is not None:
+            text.append(f"execution {place.execution}, attempt {place.attempt} {place.progress}", "dim")
+        text.append(f" {place.digest[:14]}", "dim")
+        lines.append(text)
+    if len(timeline.places) > SLOTS_SHOWN:
+        lines.append(Text(f"  and {len(timeline.places) - SLOTS_SHOWN} slots more", "dim"))
+    return lines
 
 
-def _line(line: Line) -> Any:
+def _line(line: Line) -> "Text":
     from rich.text import Text
 
     style = {True: "green", False: "red", None: ""}[line.good]

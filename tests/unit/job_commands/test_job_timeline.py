@@ -1,8 +1,12 @@
 """The timeline: states, lines and ends follow from what a node tells, in any order of repetition."""
 
+import io
 from typing import Any
 
+from rich.console import Console
+
 from cli.job_timeline import Timeline, end_text, failure_text
+from cli.job_watch import picture
 
 BOB = {"processor": "0x00", "processor_address": "5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E"}
 RUN = {"execution": 0, "slot": 0, "attempt": 1}
@@ -89,3 +93,18 @@ def test_an_unknown_event_is_no_mistake() -> None:
     timeline = Timeline(0)
     assert timeline.hear(event(0, "SomethingNew", wonder=1)) == []
     assert timeline.hear({"kind": "newer"}) == []
+
+
+def test_three_jobs_fit_a_small_terminal() -> None:
+    """The live picture of three jobs with two slots each stays within 24 lines of 80 columns, whatever happened."""
+    timelines = [Timeline(number, "airports-python") for number in range(3)]
+    for timeline in timelines:
+        for message in STORY:
+            timeline.hear(message)
+            timeline.hear({**message, "index": message["index"] + 10, "fields": {**message["fields"], "slot": 1}})
+        timeline.hear({"kind": "ended", "job": timeline.job, "state": "done", "end": "JobSucceeded"})
+    console = Console(width=80, file=io.StringIO())
+    lines = console.render_lines(picture(timelines), pad=False)
+    assert len(lines) <= 24
+    text = ["".join(segment.text for segment in line) for line in lines]
+    assert sum("DONE 8s  final" in line for line in text) == 3
