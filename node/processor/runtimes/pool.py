@@ -87,6 +87,7 @@ class _Worker:
     def __init__(self, process: trio.Process) -> None:
         self.process = process
         self.runs = 0
+        self.frames = 0
         self._buffer = bytearray()
 
     @classmethod
@@ -123,9 +124,11 @@ class _Worker:
         """Read one frame; WorkerCrashed at the end of its output or for a frame that is none."""
         try:
             length = frame_length(await self._take(LENGTH_BYTES))
-            return decode_body(await self._take(length))
+            body = decode_body(await self._take(length))
         except FrameInvalid as error:
             raise WorkerCrashed(f"broke the protocol: {error}") from error
+        self.frames += 1
+        return body
 
     async def _take(self, length: int) -> bytes:
         assert self.process.stdout is not None
@@ -230,26 +233,36 @@ class RuntimePool:
             return _ended(spec, RuntimeUnsupported(), f"no runtime {spec.runtime} here", reproducible=True)
         callbacks = Callbacks(fetch, sign, on_progress, on_log, on_checkpoint)
         async with self._slots:
-            worker = await self._take_worker()
-            self._busy[worker.process.pid] = worker
-            reusable = False
-            try:
-                with trio.move_on_after(spec.limits.wall_ms / 1000) as wall:
-                    outcome = await _converse(worker, spec, callbacks)
-                if wall.cancelled_caught:
-                    message = f"ran longer than {spec.limits.wall_ms} ms"
-                    return _ended(spec, OutOfResources(Resource.WALL), message, reproducible=False)
-                reusable = worker.runs < RUNS_PER_WORKER_MAX and not self._closed
-                return outcome
-            except SpecInvalid:
-                reusable = True
-                raise
-            finally:
-                del self._busy[worker.process.pid]
-                if reusable:
-                    self._idle.append(worker)
-                else:
-                    await worker.kill()
+            while True:
+                worker = await self._take_worker()
+                waited, frames = worker.runs > 0, worker.frames
+                try:
+                    return await self._run_on(worker, spec, callbacks)
+                except WorkerCrashed:
+                    # One that died while it waited was not yet seen dead: its run never began.
+                    if not waited or worker.frames > frames or self._closed:
+                        raise
+
+    async def _run_on(self, worker: _Worker, spec: RunSpec, callbacks: Callbacks) -> Outcome:
+        self._busy[worker.process.pid] = worker
+        reusable = False
+        try:
+            with trio.move_on_after(spec.limits.wall_ms / 1000) as wall:
+                outcome = await _converse(worker, spec, callbacks)
+            if wall.cancelled_caught:
+                message = f"ran longer than {spec.limits.wall_ms} ms"
+                return _ended(spec, OutOfResources(Resource.WALL), message, reproducible=False)
+            reusable = worker.runs < RUNS_PER_WORKER_MAX and not self._closed
+            return outcome
+        except SpecInvalid:
+            reusable = True
+            raise
+        finally:
+            del self._busy[worker.process.pid]
+            if reusable:
+                self._idle.append(worker)
+            else:
+                await worker.kill()
 
     async def _take_worker(self) -> _Worker:
         if self._closed:
