@@ -33,6 +33,8 @@ Ts = TypeVarTuple("Ts")
 SKEW_MS_MAX = 150
 EXECUTION_S_MAX = 0.05
 DOWN_S_MAX = 12.0
+REPORT_CUTS_MAX = 2
+REPORT_CUT_S_MAX = 2.5
 
 
 @cache
@@ -123,6 +125,7 @@ class Machine:
         self._keystore = self._new_keystore()
         self._power: Power | None = None
         self._final_seen = 0
+        self._report_cuts = 0
 
     def _new_keystore(self) -> Keystore:
         keystore = Keystore(self.folder / "keystore")
@@ -158,8 +161,8 @@ class Machine:
 
         power = self._power = Power(self._power_random, self._power_chance, off)
         try:
-            node, processor = self._boot(power, port)
             async with trio.open_nursery() as nursery:
+                node, processor = self._boot(power, port, lambda: self._maybe_cut_soon(nursery))
                 nursery.start_soon(node.run)
                 if processor is not None:
                     nursery.start_soon(processor.run)
@@ -171,7 +174,17 @@ class Machine:
             for peer, _, reason in port.reports:
                 self.observer.blamed(self.name, peer, reason)
 
-    def _boot(self, power: Power, port: SimNetwork) -> tuple[Node, SimProcessor | None]:
+    def _maybe_cut_soon(self, nursery: trio.Nursery) -> None:
+        """A report was sent: a moment at which a crash is worth trying, in fair weather too."""
+        if self._report_cuts < REPORT_CUTS_MAX and self._power_random.random() < 0.5:
+            self._report_cuts += 1
+            nursery.start_soon(self._cut_after, self._power_random.uniform(0, REPORT_CUT_S_MAX))
+
+    async def _cut_after(self, delay_s: float) -> None:
+        await trio.sleep(delay_s)
+        self.cut_power()
+
+    def _boot(self, power: Power, port: SimNetwork, on_report: Callable[[], None]) -> tuple[Node, SimProcessor | None]:
         store = self._open_store(PoweredDatabase(power, self._database))
         final = store.finalised.number
         require(final >= self._final_seen, f"{self.name}: the final head receded over a restart")
@@ -193,7 +206,7 @@ class Machine:
         if self._account is None:
             return node, None
         journal = PoweredDatabase(power, self._journal)
-        return node, SimProcessor(node, self._account, journal, self._random, self.observer)
+        return node, SimProcessor(node, self._account, journal, self._random, self.observer, on_report)
 
     def _open_store(self, database: Database) -> Store:
         genesis_hash = self.genesis.header.hash()

@@ -34,10 +34,10 @@ NAMES = ("Alice", "Bob", "Charlie", "Dave", "Eve", "Ferdie", "Grace")
 CONSUMER = "Ferdie//consumer"
 SENDERS = ("Alice//sender", "Bob//sender", "Charlie//sender")
 PROCESSORS = ("Alice//processor", "Bob//processor", "Charlie//processor")
-FAULTS_S = 60.0
+FAULTS_S = 50.0
 HEAL_S = 60.0
 """After healing: within this all nodes are up and finality has passed what was best then."""
-WATCH_SLOTS = 20
+WATCH_SLOTS = 15
 """Slots over which the block rate is then measured."""
 AGREE_S = 30.0
 JOBS_S = 500.0

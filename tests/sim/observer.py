@@ -17,15 +17,13 @@ from node.network.port import Kind, Notification
 from node.node import Node
 from node.processor.runtimes.spec import JobContext
 from pallets.jobs.events import ExecutionAccepted, JobDone, JobRegistered
-from pallets.jobs.report import Outcome
+from pallets.jobs.report import Outcome, Succeeded
 from runtime.executive import Executive
 from runtime.heddle import Heddle
-from runtime.scale import codec_of
 from runtime.types import Block, Header
 from tests.sim.determinism import Trace
 from tests.sim.rules import JobStates, check_money, follow_jobs, require
 
-OUTCOME = codec_of(Outcome)
 EXCUSABLE = ("time-out", "neighbour packet: went backwards", "vote: far ahead")
 
 
@@ -53,7 +51,7 @@ class Observer:
     final: dict[int, bytes] = field(default_factory=dict)
     votes: dict[tuple[bytes, int, int, str], bytes] = field(default_factory=dict)
     authored: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
-    reports: dict[tuple[int, int, int, int, int, bytes], bytes] = field(default_factory=dict)
+    reports: dict[tuple[bytes, bytes, tuple[int, ...]], bytes] = field(default_factory=dict)
     identities: dict[tuple[str, int], str] = field(default_factory=dict)
     deliveries: int = 0
     runs: int = 0
@@ -122,13 +120,10 @@ class Observer:
             hashes.append(extrinsic.hash)
             definition = extrinsic.call.definition
             if (definition.pallet, definition.name) == ("Jobs", "report"):
-                job, execution, slot, generation, attempt, outcome = extrinsic.call.arguments
-                key = (job, execution, slot, generation, attempt, extrinsic.signer)
-                said = OUTCOME.encode(outcome)
+                job, *attempt, outcome = extrinsic.call.arguments
                 record = runtime.jobs.jobs.find(job)
                 if record is not None:
-                    known = self.reports.setdefault((*key[:5], extrinsic.signer + record.id_hash), said)
-                    require(known == said, f"two different reports of attempt {key[:5]}")
+                    self.reported(extrinsic.signer, record.id_hash, tuple(attempt), outcome)
         return hashes
 
     # Finality.
@@ -178,6 +173,15 @@ class Observer:
         self.runs += 1
         self.trace.note("ran", job.id, job.execution, job.slot, job.attempt)
         return self.runs
+
+    def reported(self, processor: bytes, job: bytes, attempt: tuple[int, ...], outcome: Outcome) -> None:
+        """A processor is about to send a report, or a block holds one. `attempt`: execution, slot, generation, number.
+
+        What was once reported as an attempt's output stays it, whatever crashes.
+        """
+        if isinstance(outcome, Succeeded):
+            known = self.reports.setdefault((processor, job, attempt), outcome.digest)
+            require(known == outcome.digest, f"attempt {attempt} of job 0x{job.hex()} was reported with two outputs")
 
     def delivered(self, job: str, execution: int, identity: str) -> None:
         """A destination took a result."""

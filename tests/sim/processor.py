@@ -7,7 +7,9 @@ would be seen: the report would differ.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import trio
 
@@ -31,6 +33,7 @@ from tests.sim.observer import Observer
 
 WORKERS = 2
 RUNTIME_ID = "simulated/1"
+RUN_S_MIN = 0.02
 RUN_S_MAX = 6.0
 DELIVERY_S_MAX = 2.0
 ADVERT = Advert(
@@ -73,20 +76,49 @@ class SimPool(RuntimePool):
         on_checkpoint: OnBytes | None = None,
     ) -> Outcome:
         check_spec(spec)
-        await trio.sleep(self._random.uniform(0.01, RUN_S_MAX))
+        # Short ones too: after a crash they end again before the block with their report has come.
+        await trio.sleep(self._random.choice((RUN_S_MIN, self._random.uniform(RUN_S_MIN, RUN_S_MAX))))
         number = self._observer.ran(spec.job)
         output = blake2b256(spec.script + spec.input) + number.to_bytes(4, "little")
         tape_hash = blake2b256(b"")
         return Outcome(RUNTIME_ID, Status.SUCCEEDED, output, None, "", 1_000, 4_096, 0, b"", tape_hash, "", True)
 
 
-class SimProcessor:
-    """One processor on a node, as `ProcessorService` puts it together."""
+class ObservedSubmitter(Submitter):
+    """Shows the observer each report before it is sent."""
 
-    def __init__(self, node: Node, pair: Pair, journal: Database, random: Random, observer: Observer) -> None:
+    def __init__(self, node: Node, pair: Pair, observer: Observer, on_report: Callable[[], None]) -> None:
+        super().__init__(node.chain, node.transactions, pair)
+        self._observer = observer
+        self._on_report = on_report
+
+    def want(self, key: Any, pallet: str, call: str, *arguments: Any) -> bool:
+        if call == "report":
+            attempt, outcome = arguments[:-1], arguments[-1]
+            job = self.transactions.ledger.runtime().jobs.jobs.find(attempt[0])
+            if job is not None:
+                self._observer.reported(self.account, job.id_hash, attempt[1:], outcome)
+        sent = super().want(key, pallet, call, *arguments)
+        if sent and call == "report":
+            self._on_report()
+        return sent
+
+
+class SimProcessor:
+    """One processor on a node, as `ProcessorService` puts it together. `on_report` hears of each report sent."""
+
+    def __init__(
+        self,
+        node: Node,
+        pair: Pair,
+        journal: Database,
+        random: Random,
+        observer: Observer,
+        on_report: Callable[[], None],
+    ) -> None:
         self._random = random
         self._observer = observer
-        submitter = Submitter(node.chain, node.transactions, pair)
+        submitter = ObservedSubmitter(node, pair, observer, on_report)
         executor = Executor(node.blobs, SimPool(random, observer), None, WORKERS)
         self.watcher = Watcher(node.chain, submitter, executor, Journal(journal), lambda: ADVERT, self._deliver)
         self.matcher = Matcher(node.chain, submitter)
