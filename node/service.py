@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import socket
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from node.log import logger, run_informant, setup
 from node.measuring import Measuring
 from node.metrics import Metrics
 from node.network.config import NetworkConfig
-from node.network.port import ChainStatus, Role
+from node.network.port import ChainStatus, InvalidAddress, Role
 from node.node import Node, Ports
 from node.ports import SystemClock, SystemEntropy, ThreadCompute
 from node.rpc.server import GetServer, ServerConfig
@@ -84,13 +85,34 @@ class Folders:
         return self.root / "network"
 
 
+CANNOT_START = (
+    *(CannotStart, ChainSpecError, StoreError, SecretFileError, SealError, VotesFileError),
+    *(InvalidAddress, OSError),
+)
+
+
+def check_ports(config: NodeConfig) -> None:
+    """Raise CannotStart naming the option whose port is taken, before anything is opened."""
+    for option, host, port in (
+        ("--port", config.listen_host, config.port),
+        ("--rpc-port", config.rpc_host, config.rpc_port),
+        ("--prometheus-port", config.prometheus_host, config.prometheus_port or 0),
+    ):
+        try:
+            with socket.create_server((host, port)):
+                pass
+        except OSError as error:
+            raise CannotStart(f"{option} {port}: {error.strerror}; choose another port, or 0 for any") from error
+
+
 def run_node(config: NodeConfig) -> int:
     """Run a node until SIGINT or SIGTERM; the process's exit code."""
     setup(config.log, json=config.log_json, name=config.name)
     with ExitStack() as stack:
         try:
+            check_ports(config)
             process = open_process(config, stack)
-        except (CannotStart, ChainSpecError, StoreError, SecretFileError, SealError, VotesFileError, OSError) as error:
+        except CANNOT_START as error:
             log.error("cannot start", reason=str(error))  # noqa: TRY400 - a sentence for the operator, no traceback
             return EXIT_CONFIG
         return trio.run(process.run)

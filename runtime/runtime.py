@@ -31,6 +31,7 @@ from runtime.pallet import CallDefinition, Origin, Pallet, RuntimeCall
 from runtime.scale import Codec, Named, Registry, ScaleError
 from runtime.scale.codec import Field, Shape, VariantShape, decode_compact, encode_compact, integer
 from runtime.scale.declare import PLACEHOLDERS, SHARED, docs_of
+from runtime.scale.hints import enum_variant_name
 from runtime.state import LAYERS_MAX, State
 from runtime.types import Hash
 
@@ -220,13 +221,15 @@ class Runtime:
         return plain.get(type(error), OtherValue)()
 
     def error_name(self, value: DispatchErrorValue) -> str:
-        """`Balances.InsufficientBalance` for a module error, the variant's name for others."""
+        """`Balances.InsufficientBalance` for a module error, `Token.FundsUnavailable` or `BadOrigin` for others."""
         if isinstance(value, ModuleValue):
             for error, index in self._error_pallets.items():
                 if index == value.module.index and error.index == value.module.error[0]:
                     pallet = next(p for p in self.pallets if p.index == index)
                     return f"{pallet.name}.{error.__name__}"
-        return type(value).__name__.removesuffix("Value")
+        name = type(value).__name__.removesuffix("Value")
+        kind = getattr(value, "kind", None)
+        return name if kind is None else f"{name}.{enum_variant_name(kind)}"
 
     def encode_event(self, event: Any) -> bytes:
         """Pallet index, event index, fields."""

@@ -22,6 +22,10 @@ TOLD_BLOCKS_MAX = 1_024
 """Blocks with events of one job that are told as final later; beyond that the oldest are forgotten."""
 
 
+class EventsDiscarded(RpcError):
+    """The events of a block were pruned."""
+
+
 class JobEvents:
     """Reads events of jobs out of stored blocks."""
 
@@ -32,12 +36,12 @@ class JobEvents:
         self._pallets = {event: pallet.name for pallet in self._runtime.pallets for event in pallet.events}
 
     def of_block(self, head: Head, job: int) -> list[dict[str, Any]]:
-        """A job's events in one stored block, in order. RpcError if the block's events are discarded."""
+        """A job's events in one stored block, in order. Raises EventsDiscarded."""
         if head.number == 0:
             return []
         raw = self.chain.store.events(head.hash)
         if raw is None:
-            raise RpcError(STATE_DISCARDED, f"Events already discarded for block {head.number}")
+            raise EventsDiscarded(STATE_DISCARDED, f"Events already discarded for block {head.number}")
         place = place_of(self.chain, head).json()
         return [{**place, **event} for event in self._matching(raw, job)]
 

@@ -10,7 +10,7 @@ from typing import Any
 import trio
 
 from node.chain import Chain
-from node.rpc.api.job_events import JobEvents, JobFollower, hash_of
+from node.rpc.api.job_events import EventsDiscarded, JobEvents, JobFollower, hash_of
 from node.rpc.api.job_json import (
     EXECUTION_NOT_FOUND,
     PROCESSOR_NOT_FOUND,
@@ -130,9 +130,10 @@ class JobsApi:
         return {"job": job, **readable(explain(runtime.matching, job))}
 
     async def events(self, id: Any, from_block: Any, at: Any = None) -> dict[str, Any]:
-        """A job's events from a height up to the best block (or `at`): {events, next}.
+        """A job's events from a height up to the best block (or `at`): {events, next, kept_from}.
 
-        At most 1,000 blocks are looked through; `next` is the height to go on from, null at the end.
+        At most 1,000 blocks are looked through; `next` is the height to go on from, null at the end. Events of blocks
+        before `kept_from` are discarded on this node and left out.
         """
         runtime = self._at(at)
         job = _job(runtime, id)
@@ -140,7 +141,7 @@ class JobsApi:
         first = block_number(from_block, "fromBlock")
         stop = min(last.number + 1, first + EVENT_BLOCKS_MAX)
         found: list[dict[str, Any]] = []
-        number = first
+        number = kept = first
         while number < stop and len(found) < EVENTS_MAX:
             if number % BLOCKS_PER_TURN == 0:
                 await trio.lowlevel.checkpoint()
@@ -148,8 +149,10 @@ class JobsApi:
                 found += self._events.of_block(Head(number, self.chain.store.ancestor(last.hash, number)), job)
             except UnknownBlock as error:
                 raise state_error(error) from error
+            except EventsDiscarded:
+                kept = number + 1
             number += 1
-        return {"events": found, "next": number if number <= last.number else None}
+        return {"events": found, "next": number if number <= last.number else None, "kept_from": kept}
 
     async def subscribe(self, subscription: Subscription, id: Any) -> None:
         """A job's view now and whenever a best block changes it, its events as they happen, and its end.

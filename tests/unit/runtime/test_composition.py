@@ -224,8 +224,13 @@ def test_too_many_layers_are_a_dispatch_error() -> None:
     [
         (TooMuch(7), ModuleValue(ModuleErrorValue(40, b"\x03\x07\0\0")), "032803070000", "Counter.TooMuch"),
         (Empty(), ModuleValue(ModuleErrorValue(40, bytes(4))), "032800000000", "Counter.Empty"),
-        (TokenError(TokenErrorKind.FROZEN), TokenValue(TokenErrorKind.FROZEN), "0705", "Token"),
-        (ArithmeticFailed(ArithmeticKind.OVERFLOW), ArithmeticValue(ArithmeticKind.OVERFLOW), "0801", "Arithmetic"),
+        (TokenError(TokenErrorKind.FROZEN), TokenValue(TokenErrorKind.FROZEN), "0705", "Token.Frozen"),
+        (
+            ArithmeticFailed(ArithmeticKind.OVERFLOW),
+            ArithmeticValue(ArithmeticKind.OVERFLOW),
+            "0801",
+            "Arithmetic.Overflow",
+        ),
         (BadOrigin(), BadOriginValue(), "02", "BadOrigin"),
         (Exhausted(), ExhaustedValue(), "0a", "Exhausted"),
         (RootNotAllowed(), RootNotAllowedValue(), "0d", "RootNotAllowed"),
