@@ -184,9 +184,10 @@ class Executive:
         if not self._raws:
             raise InvalidBlock(BlockFault.INHERENT, "timestamp.set is missing")
         runtime.transaction_payment.fullness = self.budget.fullness()
+        # Before on_idle: the phase that an author's last refused extrinsic left behind is not in the block.
+        state.phase = PHASE_FINALIZATION
         for pallet in runtime.pallets:
             self.budget.used_ps += pallet.on_idle(max(self.budget.total_ps - self.budget.used_ps, 0))
-        state.phase = PHASE_FINALIZATION
         for pallet in runtime.pallets:
             pallet.on_finalize()
         digest = system.close_block()
