@@ -36,6 +36,8 @@ IMPORTERS = 2
 BLOCKS = 40
 """Blocks with calls in them, on all forks."""
 FORK_DEPTH_MAX = 6
+STALE = 0.15
+"""How often an author is offered an extrinsic again, which it must refuse without a trace in its block."""
 QUIET_BLOCKS_MAX = 400
 QUIET_GAP_SLOTS = 4
 
@@ -232,6 +234,8 @@ class RuntimeNet:
             nonces[name] = nonce + 1
             data = runtime.call_codec.encode(call)
             raws.append(sign_extrinsic(data, pair.public, pair.sign, self.context, nonce=nonce))
+            if self.random.random() < STALE:
+                raws.append(self.random.choice(raws))
         return raws
 
     def _import_all(self, executive: Executive) -> None:
