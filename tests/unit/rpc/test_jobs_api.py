@@ -338,7 +338,7 @@ def test_events_are_looked_for_in_bounded_steps(tmp_path: Path) -> None:
         client, work = Client(lab), Work(lab)
         await work.register()
         head = lab.chain.best.number
-        beyond = {"events": [], "next": None, "kept_from": head + 1}
+        beyond: dict[str, Any] = {"events": [], "next": None, "kept_from": head + 1}
         assert await client.call("jobs_events", 0, head + 1) == beyond
         assert by_name((await client.call("jobs_events", 0, hex(head)))["events"]) == ["Deposited", "JobRegistered"]
         assert EVENT_BLOCKS_MAX == 1_000
