@@ -1,0 +1,43 @@
+"""What a job's verification mode asks of the rest of the chain (spec/job-layer.md §5).
+
+In compared modes several executions of the same work are held against each other, so scripts see neither slot nor
+attempt, may not sign, and get their processors by lottery. A job is deterministic if two honest processors must come to
+the same digest: a metered runtime without requests to the network.
+"""
+
+from pallets.jobs.types import (
+    Adaptive,
+    Credibility,
+    JobSpec,
+    OwnerAccept,
+    Quorum,
+    Reexecution,
+    RuntimeKind,
+)
+
+DETERMINISTIC_RUNTIMES = (RuntimeKind.WASM, RuntimeKind.JAVASCRIPT, RuntimeKind.PYTHON)
+COMPARED = (Quorum, Credibility, Adaptive, Reexecution)
+LOW_BOND, REPLICA_BOND, SINGLE_BOND = 1, 12, 20
+"""β: the bond of a lease in rewards. One replica alone has more to lose than several that watch each other."""
+
+
+def is_compared(spec: JobSpec) -> bool:
+    """Whether results are held against those of others before they are accepted."""
+    return isinstance(spec.verification, COMPARED)
+
+
+def is_deterministic(spec: JobSpec) -> bool:
+    """Whether honest processors always come to the same digest."""
+    return spec.runtime in DETERMINISTIC_RUNTIMES and not spec.capabilities.fetch_hosts
+
+
+def bond_multiple(spec: JobSpec) -> int:
+    """β, raised to the specification's `stake_multiple` if that is higher."""
+    mode = spec.verification
+    if isinstance(mode, Adaptive | Reexecution):
+        least = SINGLE_BOND
+    elif isinstance(mode, Quorum | Credibility) or (isinstance(mode, OwnerAccept) and is_deterministic(spec)):
+        least = REPLICA_BOND
+    else:
+        least = LOW_BOND
+    return max(least, spec.stake_multiple)
