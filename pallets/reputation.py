@@ -3,7 +3,10 @@
 A beta score with forgetting: each success adds its weight w to r and fades both sums by λ = 49/50, each failure adds to
 s. The weight grows with the reward, w = x / (average + x) with x at most four averages. Credit is given once per
 accepted execution that sortition placed, so that it cannot be bought from oneself for nothing; what Personal and Known
-jobs do counts in neither direction. Sums are fixed point with ONE = 10¹² (spec/job-layer.md §6).
+jobs do counts in neither direction. Sums are fixed point with ONE = 10¹² (spec/job-layer.md §6, ADR 0021).
+
+Beside the score stands CV, the count of consecutive verified results: how many executions of a processor were compared
+with somebody else's and agreed, since it last differed. It decides how much a word of its own is worth.
 
 Invariant (`check_state`): both sums stay below 50 weights of ONE, which is where fading bounds them.
 """
@@ -32,6 +35,10 @@ REWARD_RATIO_MAX = 4
 AVERAGE_STEP = 256
 CREDIT_PER_PAYER_AND_ERA_MAX = 2 * ONE
 DEBIT_MIN = ONE // 4
+NARROWED_DIVISOR = 4
+"""Jobs that pick their processors by label or module earn a quarter: they are easily written for one processor."""
+CONVICTION_WEIGHT = 10 * ONE
+CV_MAX = (1 << 32) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,14 @@ class Credit:
 
     era: U64
     weight: U64
+
+
+@dataclass(slots=True)
+class Convicted(Event):
+    """A final verdict went against a processor: its successes in a class of runtime are forgotten."""
+
+    processor: AccountId
+    runtime: RuntimeKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +95,11 @@ def fail(record: Record, weight: int) -> Record:
     return Record(_fade(record.successes), _fade(record.failures) + weight)
 
 
+def convict(record: Record) -> Record:
+    """After a final verdict against the processor: nothing good is left. The sum stays where fading bounds it."""
+    return Record(0, min(record.failures + CONVICTION_WEIGHT, SUM_MAX))
+
+
 def score_ppm(record: Record) -> int:
     """⌊(r + 1) · 52 · 10⁶ / ((r + s + 2) · 51)⌋: 509,803 for a newcomer."""
     return (record.successes + ONE) * 52 * PPM // ((record.successes + record.failures + 2 * ONE) * 51)
@@ -106,7 +126,7 @@ class Reputation(Pallet):
     """Scores of processors."""
 
     name, index = "Reputation", 25
-    events = (ReputationChanged,)
+    events = (ReputationChanged, Convicted)
 
     def __init__(self, state: State, registry: Registry, system: System) -> None:
         super().__init__(state, registry)
@@ -122,6 +142,14 @@ class Reputation(Pallet):
         )
         self.credits: Map[tuple[bytes, bytes], Credit] = self.maps(
             "Credits", ((AccountId, BLAKE2), (AccountId, BLAKE2)), Credit, Credit(0, 0), "By processor and payer."
+        )
+
+        self.verified_counts: Map[tuple[bytes, RuntimeKind], int] = self.maps(
+            "Verified",
+            ((AccountId, BLAKE2), (RuntimeKind, TWOX)),
+            U32,
+            0,
+            "CV: verified results since the last wrong one.",
         )
 
     def genesis(self, config: Mapping[str, Any]) -> None:
@@ -140,10 +168,16 @@ class Reputation(Pallet):
         average = self.averages.find(runtime)
         return self.parameters.get().average if average is None else average
 
-    def credit(self, processor: bytes, payer: bytes, runtime: RuntimeKind, reward: int) -> None:
-        """One accepted execution that sortition placed, settled at `reward` planck by `payer`."""
+    def credit(
+        self, processor: bytes, payer: bytes, runtime: RuntimeKind, reward: int, *, narrowed: bool = False
+    ) -> None:
+        """One accepted execution that sortition placed, settled at `reward` planck by `payer`.
+
+        `narrowed`: the job asked for labels or modules.
+        """
         average = self.average(runtime)
-        weight = self._capped(processor, payer, weight_of(reward, average))
+        full = weight_of(reward, average)
+        weight = self._capped(processor, payer, full // NARROWED_DIVISOR if narrowed else full)
         if reward >= REWARD_MIN:
             self.averages.put(runtime, next_average(average, reward))
         if weight:
@@ -153,6 +187,24 @@ class Reputation(Pallet):
         """A fault of the processor: lost or not started 4 quarters, run time-out 2, second unanswered offer 1."""
         weight = max(weight_of(reward, self.average(runtime)), DEBIT_MIN) * quarters // 4
         self._put(processor, runtime, fail(self.records.get((processor, runtime)), weight))
+
+    def cv(self, processor: bytes, runtime: RuntimeKind) -> int:
+        """How many results in a row were compared with another processor's and agreed."""
+        return self.verified_counts.get((processor, runtime))
+
+    def verified(self, processor: bytes, runtime: RuntimeKind) -> None:
+        """A result of a drawn processor agreed with somebody else's."""
+        self.verified_counts.put((processor, runtime), min(self.cv(processor, runtime) + 1, CV_MAX))
+
+    def mismatched(self, processor: bytes, runtime: RuntimeKind) -> None:
+        """A result differed where honest ones may: a third of the count is lost."""
+        self.verified_counts.put((processor, runtime), 2 * self.cv(processor, runtime) // 3)
+
+    def convicted(self, processor: bytes, runtime: RuntimeKind) -> None:
+        """A final verdict found the processor's result wrong: score and count start below a newcomer's."""
+        self.verified_counts.remove((processor, runtime))
+        self.emit(Convicted(processor, runtime))
+        self._put(processor, runtime, convict(self.records.get((processor, runtime))))
 
     def _capped(self, processor: bytes, payer: bytes, weight: int) -> int:
         """What may still be credited from this payer in this era; takes note of it."""

@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pallets.jobs.types import RuntimeKind
-from pallets.reputation import NEW, ONE, fail, next_average, score_ppm, succeed, weight_of
+from pallets.reputation import (
+    CV_MAX,
+    NEW,
+    ONE,
+    SUM_MAX,
+    Record,
+    convict,
+    fail,
+    next_average,
+    score_ppm,
+    succeed,
+    weight_of,
+)
 from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, World
 
 WASM = RuntimeKind.WASM
@@ -97,3 +109,74 @@ def test_dust_does_not_move_the_average() -> None:
     assert world.reputation.average(WASM) == 10**12
     world.reputation.credit(PROCESSORS[0], ALICE, WASM, 10**10)
     assert world.reputation.average(WASM) < 10**12
+
+
+@pytest.mark.parametrize(
+    ("reward", "average", "weight"),
+    [
+        (0, HDL, 0),
+        (1, HDL, 0),
+        (HDL // 3, HDL, 249_999_999_999),
+        (HDL, 2 * HDL, 333_333_333_333),
+        (3 * HDL, HDL, 750_000_000_000),
+        (4 * HDL - 1, HDL, 799_999_999_999),
+    ],
+)
+def test_weights_are_floored_shares(reward: int, average: int, weight: int) -> None:
+    """x·ONE / (average + x), rounded down."""
+    assert weight_of(reward, average) == weight
+
+
+def test_jobs_that_filter_by_label_earn_a_quarter() -> None:
+    """The same reward, asked of processors with a label, weighs a fourth; it moves the average all the same."""
+    world = World()
+    world.reputation.credit(PROCESSORS[0], ALICE, WASM, 2 * HDL)
+    full, average = world.reputation.records.get((PROCESSORS[0], WASM)).successes, world.reputation.average(WASM)
+    other = World()
+    other.reputation.credit(PROCESSORS[0], ALICE, WASM, 2 * HDL, narrowed=True)
+    assert other.reputation.records.get((PROCESSORS[0], WASM)).successes == full // 4
+    assert other.reputation.average(WASM) == average
+
+
+def test_verified_results_are_counted_per_class_and_a_third_is_lost_by_a_mismatch() -> None:
+    """CV: +1 for each agreement, ⌊2·CV/3⌋ after a difference that honest processors may have."""
+    world = World()
+    for expected in range(1, 6):
+        world.reputation.verified(PROCESSORS[0], WASM)
+        assert world.reputation.cv(PROCESSORS[0], WASM) == expected
+    assert world.reputation.cv(PROCESSORS[0], RuntimeKind.PYTHON) == world.reputation.cv(PROCESSORS[1], WASM) == 0
+    for expected in (3, 2, 1, 0, 0):
+        world.reputation.mismatched(PROCESSORS[0], WASM)
+        assert world.reputation.cv(PROCESSORS[0], WASM) == expected
+    world.check()
+
+
+def test_the_count_of_verified_results_stays_within_its_type() -> None:
+    """It stops at the largest number that it can hold."""
+    world = World()
+    world.reputation.verified_counts.put((PROCESSORS[0], WASM), CV_MAX)
+    world.reputation.verified(PROCESSORS[0], WASM)
+    assert world.reputation.cv(PROCESSORS[0], WASM) == CV_MAX
+
+
+def test_a_conviction_forgets_every_success() -> None:
+    """After a final verdict r = 0 and s has 10 more: far below a newcomer, and one success does not mend it."""
+    world = World()
+    for payer in (ALICE, BOB):
+        world.reputation.credit(PROCESSORS[0], payer, WASM, 4 * HDL)
+    world.reputation.verified(PROCESSORS[0], WASM)
+    world.reputation.convicted(PROCESSORS[0], WASM)
+    assert world.reputation.records.get((PROCESSORS[0], WASM)) == Record(0, 10 * ONE)
+    assert world.reputation.cv(PROCESSORS[0], WASM) == 0
+    assert world.reputation.score(PROCESSORS[0], WASM) == 84_967
+    world.reputation.credit(PROCESSORS[0], ALICE, WASM, 4 * HDL)
+    assert world.reputation.score(PROCESSORS[0], WASM) < 509_803
+    world.check()
+
+
+def test_convictions_do_not_grow_beyond_what_fading_allows() -> None:
+    """However often a processor is convicted, its record keeps the invariant."""
+    record = NEW
+    for _ in range(8):
+        record = convict(record)
+    assert record == Record(0, SUM_MAX)
