@@ -96,7 +96,7 @@ class Stalled:
 
 
 def test_answers_that_nobody_reads_are_bounded() -> None:
-    """A peer that asks by ping and reads no answer is dropped once 512 KiB of control frames wait beside one message."""
+    """A peer that asks by ping and reads no answer is dropped once 512 KiB of control frames wait beside a message."""
 
     async def main() -> None:
         prepare_libp2p()

@@ -11,8 +11,8 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from node.processor.delivery import delivery_id
 from node.processor.journal import AttemptKey
-from node.processor.watcher import delivery_id
 from pallets.jobs.events import AttemptFailed, SlotVacated
 from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState

@@ -1,0 +1,173 @@
+"""Runs: say that an attempt began, run it, deliver, report - each once, from wherever the journal left it."""
+
+from __future__ import annotations
+
+import trio
+
+from node.events import Imported
+from node.log import logger
+from node.processor.delivery import Deliveries
+from node.processor.duties import RUNNING, Duties, Duty
+from node.processor.executor import Executor, Work
+from node.processor.journal import AttemptKey, Journal
+from node.processor.submitter import Submitter
+from pallets.jobs.records import Execution, ExecutionState
+from pallets.jobs.report import Failed, Outcome
+from runtime.heddle import Heddle
+from runtime.scale import codec_of
+
+log = logger("processor")
+
+OUTCOME = codec_of(Outcome)
+PROGRESS_SLOTS = 20
+"""Slots between signs of life of a long run: a third of what makes it suspect."""
+
+
+class Runs:
+    """The attempts at work."""
+
+    def __init__(
+        self,
+        duties: Duties,
+        submitter: Submitter,
+        executor: Executor,
+        journal: Journal,
+        deliveries: Deliveries,
+    ) -> None:
+        self.duties = duties
+        self.submitter = submitter
+        self.executor = executor
+        self.journal = journal
+        self.deliveries = deliveries
+        self._active: dict[AttemptKey, bool] = {}
+        """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
+        self._scopes: dict[AttemptKey, trio.CancelScope] = {}
+        self._starting: dict[AttemptKey, None] = {}
+        """Attempts that we said to start, until the chain shows them running."""
+
+    @property
+    def running(self) -> int:
+        """Attempts at work now."""
+        return len(self._active)
+
+    def step(self, runtime: Heddle, duties: list[Duty], nursery: trio.Nursery) -> None:
+        """The next step of each attempt."""
+        for duty in duties:
+            self._work(runtime, duty, nursery)
+        self._stop_unwanted()
+        self._begin(runtime, duties)
+        self._tidy()
+
+    def _work(self, runtime: Heddle, duty: Duty, nursery: trio.Nursery) -> None:
+        """The next step of each running execution."""
+        for key, record in self.duties.attempts(runtime, duty):
+            if record.state not in RUNNING or record.processor != self.submitter.account:
+                continue
+            self.submitter.done(("started", key))
+            if key not in self._active and self.duties.assignment_is_final(duty):
+                self._active[key] = True
+                nursery.start_soon(self._attend, duty, key, record)
+            elif key in self._active and duty.spec.schedule.duration_ms > PROGRESS_SLOTS * self.duties.chain.slot_ms:
+                self._sign_of_life(runtime, duty, key, record)
+
+    def _begin(self, runtime: Heddle, duties: list[Duty]) -> None:
+        """Say `started` as soon as a block may take it, the most urgent first, while workers are free.
+
+        An attempt that was started and has to wait for a worker loses the time in which it must report.
+        """
+        scheduled = [
+            (record.deadline, duty.id, key, duty, record.due_ms)
+            for duty in duties
+            for key, record in self.duties.attempts(runtime, duty)
+            if record.state is ExecutionState.SCHEDULED
+        ]
+        self._starting = {key: None for _, _, key, _, _ in scheduled if key in self._starting}
+        free = self.executor.workers - sum(self._active.values()) - len(self._starting)
+        for _, _, key, duty, due_ms in sorted(scheduled, key=lambda one: one[:2]):
+            due = runtime.system.now_ms + self.duties.chain.slot_ms >= due_ms
+            if not due or (key not in self._starting and free <= 0) or not self.duties.assignment_is_final(duty):
+                continue
+            if key not in self._starting:
+                self._starting[key] = None
+                free -= 1
+            arguments = (duty.id, key.execution, duty.number, key.generation, key.attempt)
+            self.submitter.want(("started", key), "Jobs", "started", *arguments)
+
+    def _begin_now(self) -> None:
+        """A worker has become free: begin the next attempt without waiting for the next block."""
+        runtime = self.duties.best()
+        self._begin(runtime, self.duties.all(runtime))
+
+    def _sign_of_life(self, runtime: Heddle, duty: Duty, key: AttemptKey, record: Execution) -> None:
+        silent = runtime.agenda.now() - record.heartbeat_at
+        if silent < PROGRESS_SLOTS:
+            return
+        elapsed_ms = runtime.system.now_ms - record.started_ms
+        permille = min(999, elapsed_ms * 1000 // max(duty.spec.schedule.duration_ms, 1))
+        arguments = (duty.id, key.execution, duty.number, key.generation, key.attempt, permille)
+        wish = ("progress", key, runtime.agenda.now() // PROGRESS_SLOTS)
+        self.submitter.want(wish, "Jobs", "progress", *arguments)
+
+    async def _attend(self, duty: Duty, key: AttemptKey, record: Execution) -> None:
+        """One attempt, from wherever the journal left it to its report. Its failure ends here and is tried again."""
+        try:
+            with trio.CancelScope() as self._scopes[key]:
+                outcome = await self._outcome(duty, key, record)
+                self._active[key] = False
+                self._begin_now()
+                delivered = await self.deliveries.deliver_all(duty, key, outcome)
+                await self._report(duty, key, delivered)
+        except Exception:  # the supervisor of one attempt: the others and the node must live
+            log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
+        finally:
+            del self._active[key], self._scopes[key]
+
+    def _stop_unwanted(self) -> None:
+        """End the runs of attempts that neither the best nor the final block waits for any more."""
+        for key, scope in self._scopes.items():
+            if not self.duties.is_wanted(key):
+                log.info("no longer wanted", job="0x" + key.job_hash.hex(), execution=key.execution, slot=key.slot)
+                scope.cancel()
+
+    async def _outcome(self, duty: Duty, key: AttemptKey, record: Execution) -> Outcome:
+        """The journal's outcome, or that of a run that begins now."""
+        known = self.journal.get(key)
+        if known is not None and known.outcome is not None:
+            found: Outcome = OUTCOME.decode(known.outcome)
+            return found
+        schedule = duty.spec.schedule
+        nominal_ms = schedule.start_ms + key.execution * schedule.interval_ms
+        self.journal.begin(key, record.started_ms)
+        log.info("running", job=duty.id, execution=key.execution, slot=key.slot, attempt=key.attempt)
+        work = Work(duty.job.id_hash, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
+        finished = await self.executor.run(work)
+        kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
+        assert kept.outcome is not None, "just finished"
+        log.info("finished", job=duty.id, execution=key.execution, slot=key.slot, outcome=_named(finished.outcome))
+        outcome: Outcome = OUTCOME.decode(kept.outcome)
+        return outcome
+
+    async def _report(self, duty: Duty, key: AttemptKey, outcome: Outcome) -> None:
+        """Send the report until the best block shows the attempt settled."""
+        wish = ("report", key)
+        while self.duties.is_running(duty, key):
+            with self.duties.chain.events.listen() as events:
+                self.submitter.want(
+                    wish, "Jobs", "report", duty.id, key.execution, key.slot, key.generation, key.attempt, outcome
+                )
+                async for event in events:
+                    if isinstance(event, Imported) and event.is_best:
+                        break
+        self.submitter.done(wish)
+
+    def _tidy(self) -> None:
+        """Forget attempts that are over in the last final block: no reorganisation can bring them back."""
+        for key in list(self.journal.keys()):
+            if key not in self._active and self.duties.is_over(key):
+                self.journal.forget(key)
+
+
+def _named(outcome: Outcome) -> str:
+    if isinstance(outcome, Failed):
+        return repr(outcome.failure)
+    return type(outcome).__name__
