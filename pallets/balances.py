@@ -34,6 +34,7 @@ class HoldReason(Enum):
     BOND = 1
     STORAGE_DEPOSIT = 2
     PAYABLE = 3
+    STAKE = 4
 
 
 @scale_path("frame_support", "traits", "tokens", "misc", "IdAmount")

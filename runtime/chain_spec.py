@@ -114,6 +114,9 @@ class ChainSpec:
 DEV_MATCHING = {"windowSlots": 1, "drawDelayBlocks": 0, "fallbackAfterSlots": 2, "advertAgeSlotsMin": 0}
 """On a small network a processor that has just joined gets work within a few slots."""
 
+DEV_PROCESSORS_PARAMETERS = {"stakeUnit": PLANCK_PER_HDL, "unbondSlots": 60}
+"""Stakes that a tester can afford and has back within a minute."""
+
 
 def development_spec() -> ChainSpec:
     """`--dev`: //Alice authors and holds the sudo key; //Alice to //Ferdie are funded; slots of 1 s."""
@@ -146,6 +149,7 @@ def _sections(validators: Sequence[GenesisValidator], slot_ms: int, endowed: Ite
         },
         "sudo": {"key": DEV_ACCOUNTS["Alice"]},
         "matching": dict(DEV_MATCHING),
+        "processors": dict(DEV_PROCESSORS_PARAMETERS),
     }
 
 

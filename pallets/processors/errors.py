@@ -66,6 +66,30 @@ class NotPaired(PalletError):
     index = 7
 
 
+class ZeroAmount(PalletError):
+    """An amount of nothing."""
+
+    index = 8
+
+
+class InsufficientStake(PalletError):
+    """Less is bonded than is asked back."""
+
+    index = 9
+
+
+class TooManyUnbonding(PalletError):
+    """Too many parts of the stake are unbonding; withdraw those that are free first."""
+
+    index = 10
+
+
+class NothingToWithdraw(PalletError):
+    """No part of the stake has unbonded yet."""
+
+    index = 11
+
+
 ERRORS = (
     NotRegistered,
     AlreadyRegistered,
@@ -75,4 +99,8 @@ ERRORS = (
     PairingCounter,
     PairingSignature,
     NotPaired,
+    ZeroAmount,
+    InsufficientStake,
+    TooManyUnbonding,
+    NothingToWithdraw,
 )

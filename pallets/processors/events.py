@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from runtime.pallet import Event
-from runtime.scale import U32
+from runtime.scale import U32, U64, U128
 from runtime.types import AccountId
 
 
@@ -60,4 +60,40 @@ class Unpaired(Event):
     manager: AccountId
 
 
-EVENTS = (ProcessorRegistered, Advertised, AdvertRemoved, AdvertSuspended, Heartbeat, Paired, Unpaired)
+@dataclass(slots=True)
+class Staked(Event):
+    """A processor put more at stake."""
+
+    processor: AccountId
+    amount: U128
+
+
+@dataclass(slots=True)
+class Unstaked(Event):
+    """A part of a stake began to unbond; it may be withdrawn from A = `free_at` on."""
+
+    processor: AccountId
+    amount: U128
+    free_at: U64
+
+
+@dataclass(slots=True)
+class StakeWithdrawn(Event):
+    """Unbonded stake is free again."""
+
+    processor: AccountId
+    amount: U128
+
+
+@dataclass(slots=True)
+class StakeSlashed(Event):
+    """A part of a stake was burned."""
+
+    processor: AccountId
+    amount: U128
+
+
+EVENTS = (
+    *(ProcessorRegistered, Advertised, AdvertRemoved, AdvertSuspended, Heartbeat, Paired, Unpaired),
+    *(Staked, Unstaked, StakeWithdrawn, StakeSlashed),
+)

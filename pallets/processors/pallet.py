@@ -1,16 +1,16 @@
 """Processors: registration, adverts, signs of life, managers, and the ledger of leases.
 
 Invariant (`check_state`): the adverts of a runtime are a dense list; each processor has at most LEASES_MAX leases; the
-storage deposits of adverts are held; every paired processor is in its manager's fleet.
+storage deposits of adverts are held; every paired processor is in its manager's fleet; stakes are held, and the units
+of each runtime are those of its adverts.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import Any
 
-from pallets.agenda import Agenda
-from pallets.balances import Balances, HoldReason
-from pallets.jobs.types import RuntimeKind
-from pallets.processors import calendar
+from pallets.balances import HoldReason
+from pallets.parameters import parameters_from
 from pallets.processors.calendar import Lease
 from pallets.processors.errors import (
     ERRORS,
@@ -19,7 +19,6 @@ from pallets.processors.errors import (
     Field,
     NotAdvertised,
     NotPaired,
-    NotRegistered,
     PairingCounter,
     PairingExpired,
     PairingSignature,
@@ -34,17 +33,21 @@ from pallets.processors.events import (
     ProcessorRegistered,
     Unpaired,
 )
-from pallets.processors.types import PRICE_MAX, Advert, PairingProof, Processor, pairing_message
-from pallets.system import System
+from pallets.processors.stakes import Stakes
+from pallets.processors.types import (
+    PRICE_MAX,
+    Advert,
+    PairingProof,
+    Processor,
+    ProcessorParameters,
+    pairing_message,
+)
 from runtime.crypto import verify
 from runtime.errors import InvariantBroken
-from runtime.pallet import Cost, Pallet, Signed, call
-from runtime.scale import U8, U32, Bounded, Registry
-from runtime.state import State
-from runtime.storage import BLAKE2, TWOX, Map
+from runtime.pallet import Cost, Signed, call
+from runtime.scale import U32
 from runtime.types import AccountId
 
-LEASES_MAX = 64
 UNACKNOWLEDGED_MAX = 2
 PAIRING_MS_MAX = 4 * 3_600_000
 DEPOSIT_BASE = 10**10
@@ -52,41 +55,20 @@ DEPOSIT_PER_BYTE = 10**8
 START_DELAY_MS_MAX = 24 * 3_600_000
 CAPACITY_BYTES_MAX = 1 << 50
 CORES_MAX = 4_096
+STAKE_UNIT_MAX = 10**18
+UNBOND_SLOTS_MAX = 1 << 32
 
 
-class Processors(Pallet):
+class Processors(Stakes):
     """Who executes jobs."""
 
-    name, index = "Processors", 21
     events = EVENTS
     errors = ERRORS
 
-    def __init__(self, state: State, registry: Registry, system: System, balances: Balances, agenda: Agenda) -> None:
-        super().__init__(state, registry)
-        self.system, self.balances, self.agenda = system, balances, agenda
-        self.records: Map[bytes, Processor] = self.map("Processors", AccountId, Processor, None, "Known processors.")
-        self.adverts: Map[bytes, Advert] = self.map("Adverts", AccountId, Advert, None, "What a processor offers.")
-        runtime = (RuntimeKind, TWOX)
-        self.advert_counts: Map[RuntimeKind, int] = self.map(
-            "AdvertCounts", RuntimeKind, U32, 0, "Adverts of a runtime.", hasher=TWOX
-        )
-        self.advert_at: Map[tuple[RuntimeKind, int], bytes] = self.maps(
-            "AdvertAt", (runtime, (U32, TWOX)), AccountId, None, "The adverts of a runtime, a dense list."
-        )
-        self.advert_places: Map[bytes, tuple[int, ...]] = self.map(
-            "AdvertPlaces", AccountId, tuple[U32, ...], (), "A processor's place in the list of each of its runtimes."
-        )
-        self.leases: Map[bytes, tuple[Lease, ...]] = self.map(
-            "Leases",
-            AccountId,
-            Annotated[tuple[Lease, ...], Bounded(LEASES_MAX)],
-            (),
-            "What a processor has promised.",
-        )
-        self.fleet: Map[tuple[bytes, bytes], bool] = self.maps(
-            "Fleet", ((AccountId, BLAKE2), (AccountId, BLAKE2)), bool, None, "The processors of a manager."
-        )
-        self.constant("LeasesMax", U8, LEASES_MAX, "Leases of one processor.")
+    def genesis(self, config: Mapping[str, Any]) -> None:
+        """The fields of ProcessorParameters."""
+        bounds = {"stake_unit": (1, STAKE_UNIT_MAX), "unbond_slots": (1, UNBOND_SLOTS_MAX)}
+        self.parameters.put(parameters_from("processors", ProcessorParameters(), bounds, config))
 
     # Calls.
 
@@ -99,7 +81,7 @@ class Processors(Pallet):
         self.records.put(origin.who, record)
         self.emit(ProcessorRegistered(origin.who, version))
 
-    @call(index=1, weight=Cost(reads=12, writes=12))
+    @call(index=1, weight=Cost(reads=18, writes=17))
     def advertise(self, origin: Signed, advert: Advert) -> None:
         """Offer capacity, or change the offer. Holds a deposit for the advert's bytes; ends a suspension."""
         record = self.record_of(origin.who)
@@ -117,7 +99,7 @@ class Processors(Pallet):
         self.records.put(origin.who, replace(record, heartbeat_at=self.agenda.now()))
         self.emit(Advertised(origin.who))
 
-    @call(index=2, weight=Cost(reads=12, writes=12))
+    @call(index=2, weight=Cost(reads=18, writes=17))
     def delete_advertisement(self, origin: Signed) -> None:
         """Offer nothing more. Leases that are already promised stay."""
         record = self.record_of(origin.who)
@@ -170,27 +152,6 @@ class Processors(Pallet):
 
     # For other pallets.
 
-    def record_of(self, who: bytes) -> Processor:
-        """Raises NotRegistered."""
-        record = self.records.find(who)
-        if record is None:
-            raise NotRegistered
-        return record
-
-    def manager_of(self, who: bytes) -> bytes:
-        """The manager; an unpaired processor is its own (spec/job-layer.md §9)."""
-        record = self.records.find(who)
-        return who if record is None or record.manager is None else record.manager
-
-    def advertised(self, runtime: RuntimeKind) -> int:
-        """How many adverts offer `runtime`."""
-        return self.advert_counts.get(runtime)
-
-    def capacity_left(self, who: bytes, lease: Lease) -> bool:
-        """Whether `lease` fits into the calendar of `who`."""
-        advert, leases = self.adverts.find(who), self.leases.get(who)
-        return advert is not None and len(leases) < LEASES_MAX and calendar.fits(advert.capacity, leases, lease)
-
     def reserve(self, who: bytes, lease: Lease) -> None:
         """Enter a lease that `capacity_left` allowed."""
         self.leases.put(who, (*self.leases.get(who), lease))
@@ -219,38 +180,9 @@ class Processors(Pallet):
         self.records.put(who, replace(record, unacknowledged=missed, suspended=suspended))
         return missed
 
-    # The dense lists of adverts.
-
-    def _list(self, who: bytes, advert: Advert) -> None:
-        places = []
-        for runtime in advert.runtimes:
-            place = self.advert_counts.get(runtime)
-            self.advert_at.put((runtime, place), who)
-            self.advert_counts.put(runtime, place + 1)
-            places.append(place)
-        self.advert_places.put(who, tuple(places))
-
-    def _unlist(self, who: bytes, advert: Advert) -> None:
-        """Each list's last entry moves to the place that becomes free."""
-        for runtime, place in zip(advert.runtimes, self.advert_places.get(who), strict=True):
-            last = self.advert_counts.get(runtime) - 1
-            moved = self.advert_at.get((runtime, last))
-            if moved != who:
-                self.advert_at.put((runtime, place), moved)
-                runtimes = self.adverts.get(moved).runtimes
-                places = list(self.advert_places.get(moved))
-                places[runtimes.index(runtime)] = place
-                self.advert_places.put(moved, tuple(places))
-            self.advert_at.remove((runtime, last))
-            self.advert_counts.put(runtime, last)
-        self.advert_places.remove(who)
-
     def check_state(self) -> None:
-        for runtime, count in self.advert_counts.items():
-            listed = {self.advert_at.find((runtime, place)) for place in range(count)}
-            offering = {who for who, advert in self.adverts.items() if runtime in advert.runtimes}
-            if listed != offering:
-                raise InvariantBroken(f"processors: {runtime.name}: {len(listed)} listed, {len(offering)} offering")
+        self.check_lists()
+        self.check_stakes()
         for who, record in self.records.items():
             held = self.balances.held(who, HoldReason.STORAGE_DEPOSIT)
             if held < record.deposit or (self.adverts.contains(who) != bool(record.deposit)):

@@ -12,6 +12,8 @@ MODULES_MAX = 32
 LABELS_MAX = 16
 ACCELERATORS_MAX = 8
 RUNTIMES_MAX = 5
+UNBONDING_MAX = 8
+"""Parts of one stake that unbond at the same time."""
 SIGNATURE_BYTES_MAX = 65
 PRICE_MAX = 10**24
 """Of each part of a price, in planck."""
@@ -71,6 +73,30 @@ class Processor:
     suspended: bool
     unacknowledged: U8
     deposit: U128
+
+
+@dataclass(frozen=True, slots=True)
+class Unbonding:
+    """Stake that was taken back: it may be withdrawn from A = `free_at` on, and slashed until then and after."""
+
+    amount: U128
+    free_at: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Stake:
+    """What a processor has at stake: `bonded` counts in sortition, `unbonding` is on its way out, oldest first."""
+
+    bonded: U128
+    unbonding: Annotated[tuple[Unbonding, ...], Bounded(UNBONDING_MAX)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorParameters:
+    """`stake_unit`: planck of stake that make one unit in sortition. `unbond_slots`: how long stake unbonds, in A."""
+
+    stake_unit: U64 = 10 * 10**12
+    unbond_slots: U64 = 302_400
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ ADVERT = Advert(
 PARAMETERS: dict[str, dict[str, int]] = {
     "matching": {"windowSlots": 2, "fallbackAfterSlots": 4, "advertAgeSlotsMin": 0},
     "jobs": {"retentionSlots": 1_000},
+    "processors": {"stakeUnit": HDL, "unbondSlots": 60},
 }
 
 
@@ -98,7 +99,7 @@ class World:
         accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
         self.balances.genesis({"balances": [(who, balance) for who in accounts]})
         chosen = PARAMETERS if parameters is None else parameters
-        for pallet in (self.escrow, self.reputation, self.jobs, self.matching):
+        for pallet in (self.processors, self.escrow, self.reputation, self.jobs, self.matching):
             pallet.genesis(chosen.get(pallet.name.lower(), {}))
         self.system.slot = FIRST_SLOT
         self.slots(1)

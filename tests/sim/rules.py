@@ -38,15 +38,17 @@ def require(condition: bool, rule: str) -> None:
 
 
 def check_money(runtime: Heddle) -> None:
-    """Issuance is free + held, and what is held belongs to jobs, bonds and adverts."""
+    """Issuance is free + held, and what is held belongs to jobs, bonds, adverts and stakes."""
     infos = [info.data for _, info in runtime.system.accounts.items()]
     money = sum(data.free + data.reserved for data in infos)
     require(runtime.balances.total_issuance() == money, "issuance is not free + held")
     escrowed = sum(ledger.pots.total() for _, ledger in runtime.escrow.ledgers.items())
     bonds = sum(bond.amount for _, bond in runtime.escrow.bonds.items())
     deposits = sum(record.deposit for _, record in runtime.processors.records.items())
+    stakes = sum(s.bonded + sum(one.amount for one in s.unbonding) for _, s in runtime.processors.stakes.items())
     held = sum(data.reserved for data in infos)
-    require(held == escrowed + bonds + deposits, f"{held} planck are held, not what jobs and processors hold")
+    accounted = escrowed + bonds + deposits + stakes
+    require(held == accounted, f"{held} planck are held, not what jobs and processors hold")
 
 
 def follow_jobs(before: JobStates, runtime: Heddle, events: Iterable[Event]) -> JobStates:

@@ -317,7 +317,8 @@ class JobMachine(RuleBasedStateMachine):
         held = sum(self.held(ledger) for _, ledger in self.world.escrow.ledgers.items())
         bonds = sum(bond.amount for _, bond in self.world.escrow.bonds.items())
         deposits = sum(record.deposit for _, record in self.world.processors.records.items())
-        assert sum(data.reserved for data in infos) == held + bonds + deposits
+        stakes = sum(balances.held(who, HoldReason.STAKE) for who in EVERYONE)
+        assert sum(data.reserved for data in infos) == held + bonds + deposits + stakes
 
     @staticmethod
     def held(ledger: Ledger) -> int:

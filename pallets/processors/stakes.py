@@ -1,0 +1,104 @@
+"""Stakes: what a processor has to lose, and what gives it weight in sortition.
+
+Bonded stake counts in sortition. What is taken back unbonds for `unbond_slots` of A and can be slashed until it is
+withdrawn, so that nobody leaves before what he did comes to light (spec/job-layer.md §1). The bond of a lease is
+another matter: it comes out of the free balance, and Escrow holds it.
+
+Invariant (`check_stakes`): per account, bonded + unbonding == the hold STAKE; only registered processors have a stake.
+"""
+
+from dataclasses import replace
+
+from pallets.balances import HoldReason
+from pallets.processors.errors import InsufficientStake, NothingToWithdraw, TooManyUnbonding, ZeroAmount
+from pallets.processors.events import Staked, StakeSlashed, StakeWithdrawn, Unstaked
+from pallets.processors.store import ProcessorStore
+from pallets.processors.types import UNBONDING_MAX, Stake, Unbonding
+from runtime.errors import InvariantBroken
+from runtime.pallet import Cost, Signed, call
+from runtime.scale import CompactU128
+
+
+class Stakes(ProcessorStore):
+    """The calls of stakes, and slashing."""
+
+    @call(index=6, weight=Cost(reads=12, writes=9))
+    def stake(self, origin: Signed, amount: CompactU128) -> None:
+        """Put free balance at stake."""
+        self.record_of(origin.who)
+        if not amount:
+            raise ZeroAmount
+        self.balances.hold(origin.who, HoldReason.STAKE, amount)
+        stake = self.stakes.get(origin.who)
+        self._put_stake(origin.who, replace(stake, bonded=stake.bonded + amount))
+        self.emit(Staked(origin.who, amount))
+
+    @call(index=7, weight=Cost(reads=10, writes=7))
+    def unstake(self, origin: Signed, amount: CompactU128) -> None:
+        """Take stake back: it counts no more at once, and is free to be withdrawn when it has unbonded."""
+        stake = self.stakes.get(origin.who)
+        if not amount:
+            raise ZeroAmount
+        if amount > stake.bonded:
+            raise InsufficientStake
+        if len(stake.unbonding) >= UNBONDING_MAX:
+            raise TooManyUnbonding
+        free_at = self.agenda.now() + self.parameters.get().unbond_slots
+        unbonding = (*stake.unbonding, Unbonding(amount, free_at))
+        self._put_stake(origin.who, Stake(stake.bonded - amount, unbonding))
+        self.emit(Unstaked(origin.who, amount, free_at))
+
+    @call(index=8, weight=Cost(reads=5, writes=4))
+    def withdraw_unbonded(self, origin: Signed) -> None:
+        """Free what has unbonded."""
+        stake, clock = self.stakes.get(origin.who), self.agenda.now()
+        waiting = tuple(one for one in stake.unbonding if one.free_at > clock)
+        amount = sum(one.amount for one in stake.unbonding if one.free_at <= clock)
+        if not amount:
+            raise NothingToWithdraw
+        self._put_stake(origin.who, replace(stake, unbonding=waiting))
+        self.balances.release(origin.who, HoldReason.STAKE, amount)
+        self.emit(StakeWithdrawn(origin.who, amount))
+
+    # For other pallets.
+
+    def slash_stake(self, who: bytes, amount: int) -> int:
+        """Burn up to `amount` of a processor's stake, the bonded first, then the latest unbonding. What was burned."""
+        stake = self.stakes.get(who)
+        from_bonded = min(amount, stake.bonded)
+        missing, kept = amount - from_bonded, []
+        for one in reversed(stake.unbonding):
+            part = min(missing, one.amount)
+            missing -= part
+            if part < one.amount:
+                kept.append(replace(one, amount=one.amount - part))
+        slashed = amount - missing
+        if slashed:
+            self._put_stake(who, Stake(stake.bonded - from_bonded, tuple(reversed(kept))))
+            self.balances.burn_held(who, HoldReason.STAKE, slashed)
+            self.emit(StakeSlashed(who, slashed))
+        return slashed
+
+    def _put_stake(self, who: bytes, stake: Stake) -> None:
+        """Store a stake, and keep the units of its advert's runtimes in step."""
+        before = self.units(who)
+        if stake.bonded or stake.unbonding:
+            self.stakes.put(who, stake)
+        else:
+            self.stakes.remove(who)
+        advert = self.adverts.find(who)
+        if advert is not None:
+            self._add_units(advert, self.units(who) - before)
+
+    def check_stakes(self) -> None:
+        """Raises InvariantBroken where a stake differs from what is held for it."""
+        for who, holds in self.balances.holds.items():
+            held = sum(hold.amount for hold in holds if hold.id is HoldReason.STAKE)
+            stake = self.stakes.get(who)
+            noted = stake.bonded + sum(one.amount for one in stake.unbonding)
+            if noted != held or (noted and not self.records.contains(who)):
+                raise InvariantBroken(f"processors: 0x{who.hex()}: stake {noted}, held {held}")
+        for who, stake in self.stakes.items():
+            empty = not stake.bonded and not stake.unbonding
+            if empty or not self.balances.held(who, HoldReason.STAKE):
+                raise InvariantBroken(f"processors: 0x{who.hex()}: a stake of {stake.bonded} without a hold")
