@@ -21,6 +21,7 @@ from pallets.jobs.types import (
     BlobInput,
     Capabilities,
     Chain,
+    Environment,
     Immutable,
     InlineInput,
     JobInput,
@@ -35,6 +36,7 @@ from pallets.jobs.types import (
     Resources,
     RuntimeKind,
     Schedule,
+    Sealing,
     Single,
     Trusted,
     Webhook,
@@ -153,11 +155,16 @@ class Draft:
             retry=retry,
             timeouts=TIMEOUTS_DEFAULT,
             queue=Queue(),
-            environment=tuple(project.environment),
+            environment=_environment(project),
             capabilities=Capabilities(granted.fetch, (), granted.storage, granted.sign),
             mutability=Immutable(),
             fallback=None,
         )
+
+
+def _environment(project: Project) -> Environment | None:
+    """The names as the chain has them, which refuses them for now."""
+    return Environment((bytes(16),) * len(project.environment), Sealing.SERVED) if project.environment else None
 
 
 def read_job(folder: Path, *, slots: int | None = None, reward: int | None = None) -> Draft:

@@ -53,7 +53,7 @@ class Offers:
 
     def _acknowledge(self, duty: Duty) -> None:
         wish = ("acknowledge", duty.job.id_hash, duty.number, duty.slot.generation)
-        self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation)
+        self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation, None)
 
     async def _consider(self, key: tuple[bytes, int, int], spec: JobSpec) -> None:
         try:

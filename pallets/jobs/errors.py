@@ -242,6 +242,12 @@ class SlotNotFound(PalletError):
     index = 31
 
 
+class KeyMismatch(PalletError):
+    """A job with sealed values needs a key at acknowledgment; one without takes none."""
+
+    index = 32
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -275,4 +281,5 @@ ERRORS = (
     OutputTooLarge,
     UnknownDestination,
     SlotNotFound,
+    KeyMismatch,
 )

@@ -1,11 +1,12 @@
 """What happens to jobs: one event per transition, so that a watcher can follow a job by events alone."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from pallets.jobs.failure import Failure
 from pallets.jobs.records import JobEnd
 from runtime.pallet import Event
-from runtime.scale import U8, U16, U32, U64, U128
+from runtime.scale import U8, U16, U32, U64, U128, Fixed
 from runtime.types import AccountId, Hash
 
 
@@ -45,12 +46,13 @@ class JobReopened(Event):
 
 @dataclass(slots=True)
 class SlotAcknowledged(Event):
-    """A processor promised all executions of its slot."""
+    """A processor promised all executions of its slot; secrets are sealed to `key`."""
 
     job: U64
     slot: U8
     generation: U32
     processor: AccountId
+    key: Annotated[bytes, Fixed(32)] | None
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ slot; an ended job holds no money, bond or lease; every held slot has its lease 
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from pallets.agenda import Agenda
 from pallets.escrow import Escrow
@@ -22,6 +22,7 @@ from pallets.jobs.errors import (
     AgendaOverloaded,
     ExecutionNotLive,
     FailureNotReportable,
+    KeyMismatch,
     NotAcknowledged,
     NotOffered,
     NotOwner,
@@ -67,7 +68,7 @@ from pallets.reputation import Reputation
 from pallets.system import System
 from runtime.hashing import blake2b256
 from runtime.pallet import Cost, Signed, call
-from runtime.scale import U8, U16, U32, U64, Registry
+from runtime.scale import U8, U16, U32, U64, Fixed, Registry
 from runtime.state import State
 
 SLOT_BYTES = 512
@@ -172,10 +173,14 @@ class Jobs(JobStore):
     # The processor: promises.
 
     @call(index=2, weight=WHOLE_JOB, refundable=True)
-    def acknowledge(self, origin: Signed, job: U64, slot: U8, generation: U32) -> None:
-        """Promise all executions of an offered slot; locks the bond."""
+    def acknowledge(
+        self, origin: Signed, job: U64, slot: U8, generation: U32, key: Annotated[bytes, Fixed(32)] | None
+    ) -> None:
+        """Promise all executions of an offered slot; locks the bond. `key`: where the job's secrets are sealed to."""
         self._offered(origin.who, job, slot, generation)
-        slots.acknowledge(self, job, slot)
+        if (key is None) != (self.specs.get(job).environment is None):
+            raise KeyMismatch
+        slots.acknowledge(self, job, slot, key)
 
     @call(index=3, weight=WHOLE_JOB, refundable=True)
     def decline(self, origin: Signed, job: U64, slot: U8, generation: U32, reason: Failure) -> None:

@@ -12,7 +12,7 @@ from pallets.jobs import bounds
 from pallets.jobs.failure import Failure
 from pallets.jobs.report import Delivery, Output
 from pallets.jobs.types import RuntimeKind
-from runtime.scale import U8, U32, U64, U128, Bounded, SumType, variant
+from runtime.scale import U8, U32, U64, U128, Bounded, Fixed, SumType, variant
 from runtime.types import AccountId, Hash
 
 
@@ -143,7 +143,8 @@ class Slot:
 
     `ask` is the agreed price per execution; `drawn` tells that sortition was part of the match, so that its results
     count for reputation. `deadline` (A): an offer lapses then; an acknowledged slot may be left freely from then on,
-    as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits.
+    as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits. `key` (X25519) came
+    with the acknowledgment: the job's secrets are sealed to it.
 
     `next` is the first execution that has not come up yet, `live` those that have and are not over, `ended` how many
     are over, `kept` the latest of them, whose records are still there. `results_hash` chains every one that is over:
@@ -161,6 +162,7 @@ class Slot:
     deadline: U64
     vacant_at: U64
     vacant_block: U32
+    key: Annotated[bytes, Fixed(32)] | None
     next: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
     kept: Annotated[tuple[U32, ...], Bounded(bounds.RESULTS_PER_SLOT_MAX)]

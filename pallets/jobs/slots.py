@@ -75,7 +75,7 @@ def offer(store: JobStore, id: int, number: int, match: Match) -> None:
     rearm(store, id, number)
 
 
-def acknowledge(store: JobStore, id: int, number: int) -> None:
+def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> None:
     """The offer is taken: the bond is locked, and with the last slot the whole job is assigned.
 
     Raises BondNotAvailable. The work on the other slots was paid for by their own acknowledgments.
@@ -84,9 +84,9 @@ def acknowledge(store: JobStore, id: int, number: int) -> None:
     assert slot.processor is not None, "an offered slot has a processor"
     store.escrow.lock_bond(id, number, slot.processor, job.reward)
     until = store.agenda.now() + store.parameters.get().assign_slots
-    store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until))
+    store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until, key=key))
     store.processors.note_acknowledged(slot.processor)
-    store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor))
+    store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor, key))
     job = store.jobs.get(id)
     if job.state is JobState.MATCHED and job.acknowledged == job.slots:
         store.change_job(id, state=JobState.ASSIGNED)
@@ -115,6 +115,7 @@ def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[in
         matcher=None,
         vacant_at=store.agenda.now(),
         vacant_block=store.system.number,
+        key=None,
     )
     store.put_slot(id, number, vacant)
     store.emit(SlotVacated(id, number, vacant.generation, slot.processor, reason))

@@ -210,6 +210,7 @@ def new_slot(job: Job) -> Slot:
         deadline=0,
         vacant_at=job.registered_at,
         vacant_block=job.registered_block,
+        key=None,
         next=0,
         live=(),
         kept=(),

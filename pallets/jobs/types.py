@@ -17,6 +17,8 @@ Cid = Annotated[bytes, Bounded(bounds.CID_BYTES_MAX)]
 Label = Annotated[str, Bounded(bounds.LABEL_BYTES_MAX)]
 Name = Annotated[str, Bounded(bounds.NAME_BYTES_MAX)]
 Url = Annotated[str, Bounded(bounds.URL_BYTES_MAX)]
+NameTag = Annotated[bytes, Fixed(16)]
+"""An environment name as the chain has it: a keyed hash that only holders of the job's secret key can recompute."""
 Accounts = Annotated[tuple[AccountId, ...], Bounded(bounds.PROCESSORS_LISTED_MAX)]
 
 
@@ -384,13 +386,34 @@ class Queue:
 class Capabilities:
     """What the script may do beyond computing.
 
-    `fetch_hosts`: `host`, `host:port` or `*.domain`; `secrets`: the environment names that are sealed.
+    `fetch_hosts`: `host`, `host:port` or `*.domain`. `secrets`: environment names whose values the script never sees;
+    they are put into its requests outside the sandbox.
     """
 
     fetch_hosts: Annotated[tuple[Annotated[str, Bounded(bounds.HOST_BYTES_MAX)], ...], Bounded(bounds.FETCH_HOSTS_MAX)]
-    secrets: Annotated[tuple[Name, ...], Bounded(bounds.ENVIRONMENT_NAMES_MAX)]
+    secrets: Annotated[tuple[NameTag, ...], Bounded(bounds.ENVIRONMENT_NAMES_MAX)]
     storage: bool
     sign: bool
+
+
+class Sealing(Enum):
+    """To whom the key of a job's environment is sealed.
+
+    SERVED: to the fresh key of each acknowledgment, by the consumer's wallet. PREKEYS: at registration, to the one-time
+    keys of some processors; no others get a slot.
+    """
+
+    SERVED = 0
+    PREKEYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Sealed values that the script gets, by name. `public`: any public processor with a slot may read them."""
+
+    names: Annotated[tuple[NameTag, ...], Bounded(bounds.ENVIRONMENT_NAMES_MAX)]
+    sealing: Sealing
+    public: bool = False
 
 
 class Mutability(SumType):
@@ -449,7 +472,7 @@ class JobSpec:
     retry: RetryPolicy
     timeouts: Timeouts
     queue: Queue
-    environment: Annotated[tuple[Name, ...], Bounded(bounds.ENVIRONMENT_NAMES_MAX)]
+    environment: Environment | None
     capabilities: Capabilities
     mutability: Mutability
     fallback: Fallback | None

@@ -65,7 +65,7 @@ def check_supported(spec: JobSpec) -> None:
         (Field.PRIORITY, spec.queue.priority == 0),
         (Field.LANE, spec.queue.lane is None),
         (Field.PREEMPTION, not spec.queue.preemptible),
-        (Field.ENVIRONMENT, not spec.environment),
+        (Field.ENVIRONMENT, spec.environment is None),
         (Field.SECRETS, not spec.capabilities.secrets),
         (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
         (Field.FALLBACK, spec.fallback is None),

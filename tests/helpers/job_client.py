@@ -118,7 +118,7 @@ class JobClient:
             retry=RETRY_DEFAULT,
             timeouts=TIMEOUTS_DEFAULT,
             queue=Queue(),
-            environment=(),
+            environment=None,
             capabilities=NO_CAPABILITIES,
             mutability=Immutable(),
             fallback=None,

@@ -201,11 +201,11 @@ class World:
         placements = tuple(self.placement(number, who) for number, who in enumerate(processors))
         self.call("Matching", "propose", MATCHER, job, placements)
 
-    def acknowledge(self, job: int, slot: int) -> None:
+    def acknowledge(self, job: int, slot: int, key: bytes | None = None) -> None:
         """The slot's processor acknowledges."""
         held = self.jobs.slot(job, slot)
         assert held.processor is not None
-        self.call("Jobs", "acknowledge", held.processor, job, slot, held.generation)
+        self.call("Jobs", "acknowledge", held.processor, job, slot, held.generation, key)
 
     def assign(self, job: int, *processors: bytes) -> None:
         """Propose, wait for the offers, acknowledge all."""
@@ -275,7 +275,7 @@ def job_spec(start_ms: int) -> types.JobSpec:
         retry=types.RETRY_DEFAULT,
         timeouts=types.TIMEOUTS_DEFAULT,
         queue=types.Queue(),
-        environment=(),
+        environment=None,
         capabilities=types.NO_CAPABILITIES,
         mutability=types.Immutable(),
         fallback=None,

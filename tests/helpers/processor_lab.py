@@ -140,7 +140,7 @@ class ProcessorLab(Lab):
             retry=types.RETRY_DEFAULT,
             timeouts=types.TIMEOUTS_DEFAULT,
             queue=types.Queue(),
-            environment=(),
+            environment=None,
             capabilities=types.NO_CAPABILITIES,
             mutability=types.Immutable(),
             fallback=None,

@@ -123,7 +123,7 @@ def drawn_job(random: Random, script: types.Blob, now_ms: int) -> types.JobSpec:
         retry=types.RETRY_DEFAULT,
         timeouts=types.Timeouts(acknowledge_slots=10, queue_ms=3_600_000),
         queue=types.Queue(),
-        environment=(),
+        environment=None,
         capabilities=types.NO_CAPABILITIES,
         mutability=types.Immutable(),
         fallback=None,

@@ -184,7 +184,7 @@ class Players:
             if self.random.random() < 0.08:
                 reason = self.random.choice((Declined(), InputUnavailable()))
                 return name, self._call("Jobs", "decline", job, number, generation, reason)
-            return name, self._call("Jobs", "acknowledge", job, number, generation)
+            return name, self._call("Jobs", "acknowledge", job, number, generation, None)
         if not slot.live:
             return None
         execution = slot.live[0]

@@ -86,8 +86,8 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
     Field.PRIORITY: [replace(GOOD, queue=types.Queue(priority=1))],
     Field.LANE: [replace(GOOD, queue=types.Queue(lane=types.Lane("lane", 1)))],
     Field.PREEMPTION: [replace(GOOD, queue=types.Queue(preemptible=True))],
-    Field.ENVIRONMENT: [replace(GOOD, environment=("NAME",))],
-    Field.SECRETS: [replace(GOOD, capabilities=replace(types.NO_CAPABILITIES, secrets=("KEY",)))],
+    Field.ENVIRONMENT: [replace(GOOD, environment=types.Environment((bytes(16),), types.Sealing.SERVED))],
+    Field.SECRETS: [replace(GOOD, capabilities=replace(types.NO_CAPABILITIES, secrets=(bytes(16),)))],
     Field.MUTABILITY: [replace(GOOD, mutability=types.Editor(BOB.public))],
     Field.FALLBACK: [replace(GOOD, fallback=types.Fallback(GOOD.script, GOOD.runtime, "main"))],
 }

@@ -127,7 +127,7 @@ class Work:
         for number in range(2):
             held = self.slot(number)
             who = next(one for one in PROCESSORS if one.public == held.processor)
-            self.send(who, "Jobs", "acknowledge", 0, number, held.generation)
+            self.send(who, "Jobs", "acknowledge", 0, number, held.generation, None)
         await self.blocks()
 
     async def run(self) -> None:

@@ -81,9 +81,9 @@ def test_a_call_past_its_deadline_is_refused_even_before_the_agenda_ran() -> Non
     signer = world.slot(job, 0).processor
     assert signer is not None
     world.agenda.active_clock.put(deadline)
-    assert world.refuses("Jobs", "acknowledge", signer, job, 0, 0) is errors.StaleGeneration
+    assert world.refuses("Jobs", "acknowledge", signer, job, 0, 0, None) is errors.StaleGeneration
     world.agenda.active_clock.put(deadline - 1)
-    assert world.refuses("Jobs", "acknowledge", signer, job, 0, 0) is None
+    assert world.refuses("Jobs", "acknowledge", signer, job, 0, 0, None) is None
 
 
 def test_a_processor_that_does_not_start_pays_a_fine_and_another_finishes_the_job() -> None:
@@ -376,7 +376,7 @@ def test_an_ended_job_refuses_every_call() -> None:
     world.call("Jobs", "cancel", ALICE, job)
     for who, name, arguments in (
         (ALICE, "cancel", (job,)),
-        (ONE, "acknowledge", (job, 0, 0)),
+        (ONE, "acknowledge", (job, 0, 0, None)),
         (ONE, "decline", (job, 0, 0, Declined())),
         (ONE, "started", (job, 0, 0, 0, 1)),
         (ONE, "progress", (job, 0, 0, 0, 1, 5)),

@@ -69,7 +69,7 @@ def test_an_acknowledgment_without_a_bond_is_refused_and_the_offer_stays() -> No
     world.propose(job, ONE)
     world.until(lambda: not world.job(job).vacant)
     world.balances.transfer(ONE, MATCHER, world.balances.free(ONE) - HDL, keep_alive=True)
-    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0) is BondNotAvailable
+    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0, None) is BondNotAvailable
     assert world.slot(job, 0).processor == ONE
     world.check()
 

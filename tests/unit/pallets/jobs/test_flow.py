@@ -251,15 +251,16 @@ def test_a_result_stays_within_what_the_job_allows(outcome: Succeeded, error: ty
 
 
 def test_only_an_offered_slot_can_be_acknowledged_or_declined_and_only_by_its_processor() -> None:
-    """NotOffered, NotTheProcessor, StaleGeneration."""
+    """NotOffered, NotTheProcessor, StaleGeneration, and KeyMismatch: a job without secrets takes no key."""
     world = ready()
     job = world.register(spec=world.spec(slots=1))
-    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0) is errors.NotTheProcessor
+    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0, None) is errors.NotTheProcessor
     world.slots(3)
     world.propose(job, ONE)
     world.until(lambda: world.slot(job, 0).state is SlotState.OFFERED)
-    assert world.refuses("Jobs", "acknowledge", TWO, job, 0, 0) is errors.NotTheProcessor
-    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 1) is errors.StaleGeneration
+    assert world.refuses("Jobs", "acknowledge", TWO, job, 0, 0, None) is errors.NotTheProcessor
+    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 1, None) is errors.StaleGeneration
+    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0, bytes(32)) is errors.KeyMismatch
     world.acknowledge(job, 0)
-    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0) is errors.NotOffered
+    assert world.refuses("Jobs", "acknowledge", ONE, job, 0, 0, None) is errors.NotOffered
     assert world.refuses("Jobs", "cancel", BOB, job) is errors.NotOwner

@@ -57,7 +57,7 @@ def test_a_job_is_registered_matched_run_and_settled_in_blocks_that_import_alike
         runtime = blocks.chain.look()
     pairs = {pair.public: pair for pair in (CHARLIE, DAVE)}
     holders = [pairs[runtime.jobs.slot(0, number).processor or b""] for number in (0, 1)]
-    acks = [(pair, blocks.call("Jobs", "acknowledge", 0, n, 0)) for n, pair in enumerate(holders)]
+    acks = [(pair, blocks.call("Jobs", "acknowledge", 0, n, 0, None)) for n, pair in enumerate(holders)]
     assert not blocks.block(*acks)
     while blocks.slot < FIRST_SLOT + 10:
         blocks.block()

@@ -184,7 +184,7 @@ class JobMachine(RuleBasedStateMachine):
         if found is not None:
             for number, slot in list(self.world.jobs.slots_of(found)):
                 signer = slot.processor or PROCESSORS[0]
-                self.attempt("Jobs", "acknowledge", signer, found, number, slot.generation + wrong)
+                self.attempt("Jobs", "acknowledge", signer, found, number, slot.generation + wrong, None)
 
     @rule(number=st.integers(0, 20), order=st.permutations(PROCESSORS[:4]))
     def place_any(self, number: int, order: list[bytes]) -> None:
@@ -200,7 +200,7 @@ class JobMachine(RuleBasedStateMachine):
         self.world.slots(2)
         for n, slot in list(self.world.jobs.slots_of(job)):
             if slot.processor is not None:
-                self.attempt("Jobs", "acknowledge", slot.processor, job, n, slot.generation)
+                self.attempt("Jobs", "acknowledge", slot.processor, job, n, slot.generation, None)
 
     @rule(job=st.integers(0, 20), number=st.integers(0, 2), reason=st.sampled_from([Declined(), InputUnavailable()]))
     def decline(self, job: int, number: int, reason: Failure) -> None:

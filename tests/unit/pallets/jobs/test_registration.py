@@ -63,7 +63,7 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.PRIORITY, field(queue=types.Queue(priority=1))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 1)))),
     (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
-    (Field.ENVIRONMENT, field(environment=("TOKEN",))),
+    (Field.ENVIRONMENT, field(environment=types.Environment((bytes(16),), types.Sealing.SERVED))),
     (Field.SECRETS, part("capabilities", secrets=("TOKEN",))),
     (Field.MUTABILITY, field(mutability=types.Editor(ALICE))),
     (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.WASM, "main"))),
