@@ -65,7 +65,10 @@ class Heddle(Runtime):
         self.processors = Processors(state, registry, self.system, self.balances, self.agenda)
         self.escrow = Escrow(state, registry, self.balances)
         self.reputation = Reputation(state, registry, self.system)
-        self.jobs = Jobs(state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation)
+        self.jobs = Jobs(
+            *(state, registry, self.system, self.agenda, self.beacon),
+            *(self.processors, self.escrow, self.reputation),
+        )
         self.matching = Matching(
             *(state, registry, self.system, self.agenda, self.beacon),
             *(self.processors, self.jobs, self.escrow, self.reputation),

@@ -15,6 +15,7 @@ from node.processor.runtimes.pool import Fetch, RuntimePool, WorkerCrashed
 from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
+from pallets.jobs.modes import is_compared
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Succeeded
 from pallets.jobs.types import Blob, BlobInput, Chain, InlineInput, JobSpec, RuntimeKind
 from runtime.hashing import blake2b256, personal
@@ -27,9 +28,14 @@ _seed = personal(b"heddle/seed")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One execution to be run. `due_ms` is its nominal start: the time that the script sees first."""
+    """One execution to be run.
+
+    `seed` is the job's, drawn from the beacon; `due_ms` the execution's nominal start, without the slot's delay: the
+    time that the script sees first.
+    """
 
     job_hash: bytes
+    seed: bytes
     spec: JobSpec
     execution: int
     slot: int
@@ -63,7 +69,7 @@ class Executor:
         if not self.supports(spec.runtime):
             return False
         try:
-            check_spec(self.run_spec(Work(bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b""))
+            check_spec(self.run_spec(Work(bytes(32), bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b""))
         except SpecInvalid as error:
             log.info("job not accepted", reason=str(error))
             return False
@@ -109,7 +115,10 @@ class Executor:
 
     @staticmethod
     def run_spec(work: Work, script: bytes, data: bytes) -> RunSpec:
-        """What the sandbox is given. Seed and clock are the same for every slot, so that replicas agree."""
+        """What the sandbox is given. Seed and clock are the same for every slot, so that replicas agree.
+
+        Where results are compared a script must not see what differs between replicas: slot, attempt, a signature.
+        """
         spec, resources = work.spec, work.spec.resources
         limits = Limits(
             fuel=resources.fuel,
@@ -119,16 +128,17 @@ class Executor:
             output_bytes=resources.output_bytes,
             wall_ms=spec.schedule.duration_ms,
         )
-        granted = spec.capabilities
+        granted, compared = spec.capabilities, is_compared(spec)
+        slot, attempt = (0, 0) if compared else (work.slot, work.attempt)
         return RunSpec(
             RUNTIMES[spec.runtime],
             script,
             spec.entrypoint,
             data,
-            JobContext(work.job_hash.hex(), work.execution, work.slot, work.attempt),
+            JobContext(work.job_hash.hex(), work.execution, slot, attempt),
             limits,
-            Capabilities(granted.fetch_hosts, granted.storage, granted.sign),
-            seed=_seed(work.job_hash + work.execution.to_bytes(4, "little")),
+            Capabilities(granted.fetch_hosts, granted.storage, granted.sign and not compared),
+            seed=_seed(work.seed + work.execution.to_bytes(4, "little")),
             now_ms=work.due_ms,
         )
 

@@ -139,7 +139,7 @@ class Runs:
         nominal_ms = schedule.start_ms + key.execution * schedule.interval_ms
         self.journal.begin(key, record.started_ms)
         log.info("running", job=duty.id, execution=key.execution, slot=key.slot, attempt=key.attempt)
-        work = Work(duty.job.id_hash, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
+        work = Work(duty.job.id_hash, duty.job.seed, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
         finished = await self.executor.run(work)
         kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
         assert kept.outcome is not None, "just finished"

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 from pallets.agenda import Agenda
+from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import bounds, checks, ending, executions, slots
 from pallets.jobs.errors import (
@@ -70,6 +71,7 @@ from runtime.hashing import blake2b256
 from runtime.pallet import Cost, Signed, call
 from runtime.scale import U8, U16, U32, U64, Fixed, Registry
 from runtime.state import State
+from runtime.types import ZERO_HASH
 
 SLOT_BYTES = 512
 """What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
@@ -91,11 +93,12 @@ class Jobs(JobStore):
         registry: Registry,
         system: System,
         agenda: Agenda,
+        beacon: Beacon,
         processors: Processors,
         escrow: Escrow,
         reputation: Reputation,
     ) -> None:
-        super().__init__(state, registry, system, agenda, processors, escrow, reputation)
+        super().__init__(state, registry, system, agenda, beacon, processors, escrow, reputation)
         agenda.register(JOB_KIND, lambda job, at: slots.wake_job(self, job, at), WAKE_PS)
         agenda.register(SLOT_KIND, lambda slot, at: slots.wake_slot(self, slot, at), WAKE_PS)
 
@@ -160,6 +163,7 @@ class Jobs(JobStore):
             inputs_unavailable=0,
             last_failure=None,
             wake=0,
+            seed=ZERO_HASH,
         )
 
     @call(index=1, weight=WHOLE_JOB, refundable=True)

@@ -107,7 +107,8 @@ class Job:
 
     `id_hash` names the job on every fork: H(genesis ‖ owner ‖ sequence ‖ H(spec)). `executions` is per slot.
     `vacant`, `acknowledged` and `closed_slots` count slots; `closed`, `accepted` and `skipped` (execution, slot) pairs.
-    `wake` is the chain slot at which the agenda looks at the job. `_at` fields and deadlines are in A.
+    `wake` is the chain slot at which the agenda looks at the job. `_at` fields and deadlines are in A. `seed` is drawn
+    from the beacon when the job is assigned, after every promise was signed: it feeds the chance that scripts see.
     """
 
     id_hash: Hash
@@ -135,6 +136,7 @@ class Job:
     inputs_unavailable: U8
     last_failure: Failure | None
     wake: U64
+    seed: Hash
 
 
 @dataclass(frozen=True, slots=True)

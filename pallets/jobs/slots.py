@@ -7,6 +7,7 @@ slot. `rearm` then asks the agenda for the next time. Deadlines: spec/job-layer.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from pallets.beacon import Beacon
 from pallets.jobs import bounds, ending, executions
 from pallets.jobs.events import (
     ExecutionSuspected,
@@ -32,7 +33,10 @@ from pallets.jobs.records import (
 from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, start_of
 from pallets.jobs.store import JOB_KIND, SLOT_BITS, SLOT_KIND, JobStore
 from pallets.jobs.types import JobSpec
+from runtime.hashing import personal
+from runtime.types import ZERO_HASH
 
+_seed = personal(b"heddle/jobseed")
 LOST_QUARTERS, TIMEOUT_QUARTERS, UNANSWERED_QUARTERS = 4, 2, 1
 LOST_HALVES, TIMEOUT_HALVES = 2, 1
 UNANSWERED_DEBITED = 2
@@ -89,13 +93,21 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor, key))
     job = store.jobs.get(id)
     if job.state is JobState.MATCHED and job.acknowledged == job.slots:
-        store.change_job(id, state=JobState.ASSIGNED)
+        store.change_job(id, state=JobState.ASSIGNED, seed=job_seed(store.beacon, store.system.number, job.id_hash))
         store.emit(JobAssigned(id))
         for other in range(job.slots):
             rearm(store, id, other)
     else:
         executions.give_time(store, id, number)
         rearm(store, id, number)
+
+
+def job_seed(beacon: Beacon, number: int, id_hash: bytes) -> bytes:
+    """H(the mix of block `number` ‖ job): what its scripts take for chance (spec/job-layer.md §1).
+
+    Nobody who signed a promise in that block, or registered the job, knew its mix.
+    """
+    return _seed((beacon.randomness_at(number) or ZERO_HASH) + id_hash)
 
 
 def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[int, Failure]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 from pallets.agenda import Agenda
+from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
@@ -51,12 +52,13 @@ class JobStore(Pallet):
         registry: Registry,
         system: System,
         agenda: Agenda,
+        beacon: Beacon,
         processors: Processors,
         escrow: Escrow,
         reputation: Reputation,
     ) -> None:
         super().__init__(state, registry)
-        self.system, self.agenda, self.processors = system, agenda, processors
+        self.system, self.agenda, self.beacon, self.processors = system, agenda, beacon, processors
         self.escrow, self.reputation = escrow, reputation
         slot_keys = ((U64, TWOX), (U8, TWOX))
         execution_keys = (*slot_keys, (U32, TWOX))

@@ -81,7 +81,9 @@ class World:
         self.processors = Processors(state, registry, self.system, self.balances, self.agenda)
         self.escrow = Escrow(state, registry, self.balances)
         self.reputation = Reputation(state, registry, self.system)
-        self.jobs = Jobs(state, registry, self.system, self.agenda, self.processors, self.escrow, self.reputation)
+        self.jobs = Jobs(
+            state, registry, self.system, self.agenda, self.beacon, self.processors, self.escrow, self.reputation
+        )
         self.matching = Matching(
             state,
             registry,

@@ -17,12 +17,23 @@ from node.processor.runtimes.pool import RuntimePool
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Succeeded
-from pallets.jobs.types import Blob, BlobInput, InlineInput, JobSpec, RuntimeKind
+from pallets.jobs.types import (
+    NO_CAPABILITIES,
+    Blob,
+    BlobInput,
+    InlineInput,
+    JobSpec,
+    Quorum,
+    Reexecution,
+    RuntimeKind,
+    Trusted,
+)
 from tests.helpers.chain_lab import FIRST_SLOT, SLOT_MS
 from tests.helpers.processor_lab import ProcessorLab
 from tests.sim.network import Switchboard
 
 JOB = bytes(range(32))
+SEED = bytes(reversed(range(32)))
 FIGURES = b"""
 import random, time
 
@@ -54,7 +65,7 @@ def with_pools(test: Callable[..., Awaitable[None]], folder: Path, *hash_seeds: 
 def work(executor: Executor, folder: Path, kind: RuntimeKind, script: bytes, **fields: Any) -> Work:
     """An execution of a script that is in the executor's store."""
     spec = job(folder, kind=kind, script=Blob(executor.blobs.store.put(script), len(script)), **fields)
-    return Work(JOB, spec, execution=3, slot=1, attempt=2, due_ms=FIRST_SLOT * SLOT_MS)
+    return Work(JOB, SEED, spec, execution=3, slot=1, attempt=2, due_ms=FIRST_SLOT * SLOT_MS)
 
 
 def job(folder: Path, *, kind: RuntimeKind = RuntimeKind.PYTHON, **fields: Any) -> JobSpec:
@@ -85,6 +96,28 @@ def test_replicas_agree_under_any_hash_seed(tmp_path: Path) -> None:
         assert changed.digest != succeeded(found[0]).digest
 
     with_pools(test, tmp_path, "1", "2")
+
+
+def test_compared_scripts_do_not_see_what_differs_between_replicas(tmp_path: Path) -> None:
+    """Where results are compared slot and attempt are 0 and nothing is signed; elsewhere they are as they are."""
+    capabilities = replace(NO_CAPABILITIES, sign=True)
+    spec = job(tmp_path, capabilities=capabilities)
+    seen = []
+    for mode in (Trusted(), Quorum(1), Reexecution(600_000)):
+        given = Executor.run_spec(
+            Work(JOB, SEED, replace(spec, verification=mode), execution=3, slot=1, attempt=2, due_ms=1), b"", b""
+        )
+        seen.append((given.job.execution, given.job.slot, given.job.attempt, given.capabilities.sign))
+    assert seen == [(3, 1, 2, True), (3, 0, 0, False), (3, 0, 0, False)]
+
+
+def test_chance_is_the_jobs_and_the_executions(tmp_path: Path) -> None:
+    """The seed of a run follows from the job's seed and the execution alone."""
+    one = Work(JOB, SEED, job(tmp_path), execution=3, slot=1, attempt=2, due_ms=1)
+    seeds = {Executor.run_spec(item, b"", b"").seed for item in (one, replace(one, slot=0, attempt=1, due_ms=2))}
+    assert len(seeds) == 1
+    for item in (replace(one, seed=JOB), replace(one, execution=4)):
+        assert Executor.run_spec(item, b"", b"").seed not in seeds
 
 
 def test_large_outputs_go_to_the_blob_store(tmp_path: Path) -> None:

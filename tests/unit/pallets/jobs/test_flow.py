@@ -8,6 +8,7 @@ from pallets.jobs.events import JobAssigned, JobDone, JobMatched
 from pallets.jobs.failure import AppError, CapabilityDenied, DeliveryFailed, NodeLost, OutOfResources, Resource
 from pallets.jobs.records import ExecutionState, JobFailed, JobState, JobSucceeded, SlotState
 from pallets.jobs.report import BlobOutput, Delivery, InlineOutput, Succeeded
+from runtime.types import ZERO_HASH
 from tests.helpers.job_world import ALICE, BOB, HDL, MATCHER, PROCESSORS, SCRIPT, World, failure, success
 
 ONE, TWO, THREE = PROCESSORS[:3]
@@ -50,6 +51,19 @@ def test_a_job_on_two_processors_runs_to_its_end_and_every_unit_is_accounted_for
     assert world.balances.total_issuance() == issuance - 2 * (burn + agenda)
     kinds = [type(event) for _, event in world.state.events]
     assert kinds.index(JobMatched) < kinds.index(JobAssigned) < kinds.index(JobDone)
+
+
+def test_the_beacon_of_the_assigning_block_is_the_jobs_chance() -> None:
+    """A job's seed is unknown until its last promise is in a block, is its own, and never changes again."""
+    world = ready()
+    one, other = world.register(), world.register()
+    assert world.job(one).seed == ZERO_HASH
+    world.assign(one, ONE, TWO)
+    world.assign(other, ONE, TWO)
+    seed = world.job(one).seed
+    assert len({seed, world.job(other).seed, ZERO_HASH}) == 3
+    world.run(one, 0, 0)
+    assert world.job(one).seed == seed
 
 
 def test_accepted_results_raise_the_reputation_of_drawn_processors_only() -> None:
