@@ -7,6 +7,8 @@ again and falls back to its own search if nobody proposes.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import trio
 
 from node.chain import Chain
@@ -36,6 +38,7 @@ class Matcher:
         self.chain = chain
         self.submitter = submitter
         self._runtime = chain.new_runtime()
+        self._cursor = 0
 
     async def run(self) -> None:
         """Propose for ever."""
@@ -54,8 +57,17 @@ class Matcher:
             return
         if not runtime.processors.records.contains(self.submitter.account):
             return
-        for job_id in sorted(open_jobs(runtime.jobs, JOBS_PER_BLOCK_MAX)):
+        for job_id in self._chosen(runtime):
             self._propose(runtime, job_id)
+
+    def _chosen(self, runtime: Heddle) -> list[int]:
+        """Half by their place in the queue, half going round all that wait: the chain's search does the same."""
+        queue = runtime.jobs.queue
+        first = open_jobs(runtime.jobs, JOBS_PER_BLOCK_MAX // 2)
+        others = islice(queue.going_round(self._cursor), JOBS_PER_BLOCK_MAX)
+        chosen = list(dict.fromkeys((*first, *others)))[:JOBS_PER_BLOCK_MAX]
+        self._cursor = (self._cursor + JOBS_PER_BLOCK_MAX // 2) % max(queue.count.get(), 1)
+        return chosen
 
     def _propose(self, runtime: Heddle, id: int) -> None:
         job = runtime.jobs.job(id)

@@ -60,5 +60,7 @@ LIVE_PER_SLOT_MAX = 4
 RESULTS_PER_SLOT_MAX = 16
 MARKS_PER_JOB_MAX = 64
 OPEN_JOBS_PER_OWNER_MAX = 1_000
+PRIORITY_MAX = 31
+"""A queue has a line for each priority; age makes up for the difference of all in about nine thousand slots."""
 INPUT_UNAVAILABLE_MAX = 3
 """Managers who could not have the input, after which the job fails (spec/job-layer.md §1)."""

@@ -1,19 +1,20 @@
 """The invariants of Jobs, checked after every block in tests."""
 
 from pallets.jobs.executions import LIVE_EXECUTION_STATES
+from pallets.jobs.queue import rank
 from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, SlotState
-from pallets.jobs.store import JobStore
+from pallets.jobs.store import JobStore, wants_processors
 from runtime.errors import InvariantBroken
 
 
 def check_jobs(store: JobStore) -> None:
     """Raises InvariantBroken naming the job."""
-    listed = {store.open_at.get(place) for place in range(store.open_count.get())}
+    listed = _check_queue(store)
     owners: dict[bytes, int] = {}
     for job_id, job in store.jobs.items():
         live = job.state in LIVE_STATES
         owners[job.owner] = owners.get(job.owner, 0) + live
-        _require(job_id, (job_id in listed) == (live and job.vacant > 0), "open list")
+        _require(job_id, (job_id in listed) == wants_processors(job), "queue")
         ledger = store.escrow.ledgers.find(job_id)
         _require(job_id, ledger is not None, "no ledger")
         if not live:
@@ -27,6 +28,19 @@ def check_jobs(store: JobStore) -> None:
         for lease in leases:
             slot = store.slot(lease.job, lease.slot)
             _require(lease.job, slot.processor == who, f"lease of 0x{who.hex()} without its slot")
+
+
+def _check_queue(store: JobStore) -> set[int]:
+    """The jobs of the dense list, which the lines hold too, each at the place that its record names."""
+    queue, clock = store.queue, store.agenda.now()
+    listed = [queue.at.get(place) for place in range(queue.count.get())]
+    ordered = list(queue.in_order(clock))
+    if len(set(ordered)) != len(ordered) or sorted(ordered) != sorted(listed):
+        raise InvariantBroken(f"jobs: the lines hold {ordered}, the list {listed}")
+    ranks = [rank(queue.places.get(job), clock, job) for job in ordered]
+    if ranks != sorted(ranks):
+        raise InvariantBroken(f"jobs: the queue is out of order: {ranks}")
+    return set(listed)
 
 
 def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:

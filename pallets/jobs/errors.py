@@ -248,6 +248,12 @@ class KeyMismatch(PalletError):
     index = 32
 
 
+class QueueFull(PalletError):
+    """So many jobs wait for processors that the chain takes no new ones for now."""
+
+    index = 33
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -282,4 +288,5 @@ ERRORS = (
     UnknownDestination,
     SlotNotFound,
     KeyMismatch,
+    QueueFull,
 )

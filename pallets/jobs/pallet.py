@@ -31,6 +31,7 @@ from pallets.jobs.errors import (
     NotScheduled,
     NotTheProcessor,
     OutputTooLarge,
+    QueueFull,
     SlotNotFound,
     StaleAttempt,
     StaleGeneration,
@@ -104,7 +105,7 @@ class Jobs(JobStore):
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """The fields of JobParameters."""
-        limits = {"assign_slots": (1, 1 << 32), "retention_slots": (1, 1 << 32)}
+        limits = dict.fromkeys(JobParameters.__slots__, (1, 1 << 32))
         self.parameters.put(parameters_from("jobs", JobParameters(), limits, config))
 
     # The consumer.
@@ -118,6 +119,8 @@ class Jobs(JobStore):
             raise TooManyOpenJobs
         if self.agenda.overloaded():
             raise AgendaOverloaded
+        if self.queue.count.get() >= self.parameters.get().open_jobs_max:
+            raise QueueFull
         job_id, sequence = self.next_job.get(), self.sequences.get(origin.who)
         encoded = self.specs.codec.encode(spec)
         stored_bytes = len(encoded) + SLOT_BYTES * spec.slots
@@ -130,7 +133,7 @@ class Jobs(JobStore):
         self.next_job.put(job_id + 1)
         self.sequences.put(origin.who, sequence + 1)
         self.owner_live.put(origin.who, live + 1)
-        self.list_open(job_id, wanted=True)
+        self.relist(job_id)
         self.emit(JobRegistered(job_id, origin.who, job.id_hash))
         slots.rearm_job(self, job_id)
 

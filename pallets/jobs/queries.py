@@ -90,8 +90,8 @@ def executions_of(store: JobStore, id: int) -> list[ExecutionView]:
 
 
 def open_jobs(store: JobStore, limit: int = LISTED_MAX) -> list[int]:
-    """Ids of jobs with a vacant slot, in no particular order."""
-    return [store.open_at.get(place) for place in range(min(store.open_count.get(), limit, LISTED_MAX))]
+    """Ids of jobs with a vacant slot, in the order of the queue."""
+    return list(islice(store.queue.in_order(store.agenda.now()), min(limit, LISTED_MAX)))
 
 
 def recent_jobs(store: JobStore, limit: int, owner: bytes | None = None) -> list[int]:

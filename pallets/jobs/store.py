@@ -13,6 +13,7 @@ from pallets.escrow import Escrow
 from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
 from pallets.jobs.events import EVENTS
+from pallets.jobs.queue import JobQueue
 from pallets.jobs.records import LIVE_STATES, Execution, Job, Mark, Result, Slot, SlotState
 from pallets.jobs.types import JobSpec
 from pallets.processors.pallet import Processors
@@ -33,10 +34,14 @@ REASONS_MAX = 32
 
 @dataclass(frozen=True, slots=True)
 class JobParameters:
-    """`assign_slots`: how long an acknowledged slot waits for the others; `retention_slots`: how long ends are kept."""
+    """`assign_slots`: how long an acknowledged slot waits for the others; `retention_slots`: how long ends are kept.
+
+    `open_jobs_max`: jobs that wait for processors on the whole chain, beyond which new ones are refused.
+    """
 
     assign_slots: U64 = 60
     retention_slots: U64 = 1_296_000
+    open_jobs_max: U64 = 20_000
 
 
 class JobStore(Pallet):
@@ -80,9 +85,7 @@ class JobStore(Pallet):
         self.job_by_hash: Map[bytes, int] = self.map("JobByHash", Hash, U64, None, "A job's id by its hash.")
         self.sequences: Map[bytes, int] = self.map("OwnerSequence", AccountId, U64, 0, "Jobs an owner registered.")
         self.owner_live: Map[bytes, int] = self.map("OwnerLive", AccountId, U32, 0, "An owner's live jobs.")
-        self.open_count: Value[int] = self.value("OpenCount", U32, 0, "Jobs with a vacant slot.")
-        self.open_at: Map[int, int] = self.map("OpenAt", U32, U64, None, "Those jobs, a dense list.", hasher=TWOX)
-        self.open_places: Map[int, int] = self.map("OpenIndex", U64, U32, None, "Their place in it.", hasher=TWOX)
+        self.queue = JobQueue(self)
         self.marks: Map[int, tuple[Mark, ...]] = self.map(
             "Marks",
             U64,
@@ -157,26 +160,22 @@ class JobStore(Pallet):
             acknowledged=counts[SlotState.ACKNOWLEDGED],
             closed_slots=counts[SlotState.CLOSED],
         )
-        self.list_open(id, wanted=counts[SlotState.VACANT] > 0)
+        self.relist(id)
 
-    # The list of jobs with a vacant slot.
+    # The queue of jobs with a vacant slot.
+
+    def relist(self, id: int) -> None:
+        """Have the job in the queue if it wants a processor, and only then."""
+        self.list_open(id, wanted=wants_processors(self.jobs.get(id)))
 
     def list_open(self, id: int, *, wanted: bool) -> None:
-        """Have the job in the list, or not."""
-        place = self.open_places.find(id)
-        if wanted and place is None:
-            count = self.open_count.get()
-            self.open_at.put(count, id)
-            self.open_places.put(id, count)
-            self.open_count.put(count + 1)
-        elif not wanted and place is not None:
-            last = self.open_count.get() - 1
-            moved = self.open_at.get(last)
-            self.open_at.put(place, moved)
-            self.open_places.put(moved, place)
-            self.open_at.remove(last)
-            self.open_places.remove(id)
-            self.open_count.put(last)
+        """Have the job in the queue, or not."""
+        if wanted == (id in self.queue):
+            return
+        if wanted:
+            self.queue.enter(id, self.specs.get(id).queue.priority, self.agenda.now())
+        else:
+            self.queue.leave(id)
 
     # What a job remembers of managers.
 
@@ -196,6 +195,11 @@ class JobStore(Pallet):
     def agenda_id(self, id: int, slot: int) -> int:
         """The agenda's id of a slot."""
         return id << SLOT_BITS | slot
+
+
+def wants_processors(job: Job) -> bool:
+    """Whether slots of the job may be matched now."""
+    return job.state in LIVE_STATES and job.vacant > 0
 
 
 def new_slot(job: Job) -> Slot:

@@ -62,7 +62,6 @@ def check_supported(spec: JobSpec) -> None:
         (Field.GAS, spec.gas_per_delivery == 0),
         (Field.VERIFICATION, isinstance(spec.verification, Trusted)),
         (Field.STAKE_MULTIPLE, spec.stake_multiple == 0),
-        (Field.PRIORITY, spec.queue.priority == 0),
         (Field.LANE, spec.queue.lane is None),
         (Field.PREEMPTION, not spec.queue.preemptible),
         (Field.ENVIRONMENT, spec.environment is None),
@@ -145,6 +144,7 @@ def check_bounds(spec: JobSpec, executions: int) -> None:
         (Field.BACKOFF, max(retry.initial_ms, retry.max_ms), 0, bounds.BACKOFF_MS_MAX),
         (Field.BACKOFF, int(ratio_good), 1, 1),
         (Field.ACKNOWLEDGE, timeouts.acknowledge_slots, bounds.ACKNOWLEDGE_SLOTS_MIN, bounds.ACKNOWLEDGE_SLOTS_MAX),
+        (Field.PRIORITY, spec.queue.priority, 0, bounds.PRIORITY_MAX),
         (Field.QUEUE_TIME, timeouts.queue_ms, bounds.QUEUE_MS_MIN, bounds.QUEUE_MS_MAX),
     )
     for field, value, low, high in limits:

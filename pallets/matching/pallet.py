@@ -9,6 +9,7 @@ Invariant (`check_state`): a window has at least one proposal and no processor t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Any
 
 from pallets.agenda import Agenda
@@ -37,6 +38,8 @@ from runtime.weight import cost_ps
 
 WINDOW_KIND = 3
 FALLBACK_JOBS_MAX = 4
+FALLBACK_FIRST_MAX = 2
+"""Of those, by their place in the queue; the others are found going round, so that each is looked at in time."""
 FALLBACK_CANDIDATES_MAX = 16
 FALLBACK_JUDGED_MAX = 64
 """Checks for one job in one block: several slots may look at the same candidates."""
@@ -201,21 +204,23 @@ class Matching(Pallet):
     # The chain's own search.
 
     def on_idle(self, remaining_ps: int) -> int:
-        """Look for processors for up to four jobs that wait, going round the list of open jobs."""
-        used, open_count = 0, self.jobs.open_count.get()
-        if not open_count:
+        """Look for processors for up to four jobs: two by their place in the queue, the rest going round all of it."""
+        used, queue = 0, self.jobs.queue
+        count = queue.count.get()
+        if not count:
             return 0
-        start = self.cursor.get() % open_count
-        ids = [self.jobs.open_at.get((start + n) % open_count) for n in range(min(FALLBACK_JOBS_MAX, open_count))]
-        for waiting in ids:
+        start = self.cursor.get() % count
+        first = list(islice(queue.in_order(self.agenda.now()), FALLBACK_FIRST_MAX))
+        others = list(islice(queue.going_round(start), FALLBACK_JOBS_MAX))
+        chosen = list(dict.fromkeys((*first, *others)))[:FALLBACK_JOBS_MAX]
+        for waiting in chosen:
             if used + SEARCH_PS > remaining_ps:
                 break
-            start += 1
             reads, writes = self.state.reads, self.state.writes
             self._search(waiting)
             used += min(SEARCH_PS, cost_ps(self.state.reads - reads, self.state.writes - writes))
-        if open_count > FALLBACK_JOBS_MAX:
-            self.cursor.put(start % open_count)
+        if count > FALLBACK_JOBS_MAX:
+            self.cursor.put((start + FALLBACK_JOBS_MAX - FALLBACK_FIRST_MAX) % count)
         return used
 
     def _search(self, id: int) -> None:

@@ -86,6 +86,7 @@ class Shape:
     lost: int
     wait_slots: int
     long: bool
+    priority: int
 
     def spec(self, world: World) -> types.JobSpec:
         """The specification, starting from now."""
@@ -101,6 +102,7 @@ class Shape:
             schedule=types.Schedule(start, end, interval_ms, duration_ms, delay_ms),
             retry=replace(types.RETRY_DEFAULT, attempts_max=self.attempts, lost_max=self.lost),
             timeouts=types.Timeouts(20, 120_000),
+            queue=types.Queue(priority=self.priority),
         )
 
 
@@ -115,6 +117,7 @@ shapes = st.builds(
     lost=st.integers(0, 2),
     wait_slots=st.integers(0, 30),
     long=st.booleans(),
+    priority=st.sampled_from([0, 0, 1, 20]),
 )
 ends = st.one_of(st.none(), st.none(), failures)
 

@@ -60,7 +60,6 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.VERIFICATION, field(verification=types.Attested())),
     (Field.VERIFICATION, field(verification=types.Proof(b"key"))),
     (Field.STAKE_MULTIPLE, field(stake_multiple=1)),
-    (Field.PRIORITY, field(queue=types.Queue(priority=1))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 1)))),
     (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
     (Field.ENVIRONMENT, field(environment=types.Environment((bytes(16),), types.Sealing.SERVED))),
@@ -97,6 +96,7 @@ PAST: list[tuple[Field, Change]] = [
     (Field.ACKNOWLEDGE, part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MAX + 1)),
     (Field.QUEUE_TIME, part("timeouts", queue_ms=bounds.QUEUE_MS_MIN - 1)),
     (Field.QUEUE_TIME, part("timeouts", queue_ms=bounds.QUEUE_MS_MAX + 1)),
+    (Field.PRIORITY, field(queue=types.Queue(priority=bounds.PRIORITY_MAX + 1))),
     (Field.REPUTATION, field(processors=types.Public(1_000_001, attested_only=False))),
     (Field.DESTINATIONS, field(destinations=(types.Webhook("ftp://example.org"),))),
 ]
@@ -146,6 +146,7 @@ ALLOWED: list[Change] = [
     part("retry", attempts_max=1, lost_max=0),
     part("retry", attempts_max=bounds.ATTEMPTS_MAX, lost_max=bounds.LOST_MAX),
     part("retry", numerator=1, denominator=1),
+    field(queue=types.Queue(priority=bounds.PRIORITY_MAX)),
     part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MIN, queue_ms=bounds.QUEUE_MS_MIN),
     part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MAX, queue_ms=bounds.QUEUE_MS_MAX),
     part("resources", memory_bytes=bounds.MEMORY_BYTES_MAX, fuel=bounds.FUEL_MAX, storage_bytes=0),
