@@ -35,6 +35,8 @@ class HoldReason(Enum):
     STORAGE_DEPOSIT = 2
     PAYABLE = 3
     STAKE = 4
+    JUROR = 5
+    APPEAL = 6
 
 
 @scale_path("frame_support", "traits", "tokens", "misc", "IdAmount")

@@ -117,6 +117,18 @@ DEV_MATCHING = {"windowSlots": 1, "drawDelayBlocks": 0, "fallbackAfterSlots": 2,
 DEV_PROCESSORS_PARAMETERS = {"stakeUnit": PLANCK_PER_HDL, "unbondSlots": 60}
 """Stakes that a tester can afford and has back within a minute."""
 
+DEV_JURIES = {
+    "seatsFirst": 3,
+    "seatsSecond": 0,
+    "seatsThird": 0,
+    "drawDelayBlocks": 1,
+    "advertAgeSlotsMin": 0,
+    "claimSlots": 10,
+    "commitGraceSlots": 15,
+    "revealSlots": 20,
+}
+"""Three jurors have the last word where there are only a handful of processors."""
+
 
 def development_spec() -> ChainSpec:
     """`--dev`: //Alice authors and holds the sudo key; //Alice to //Ferdie are funded; slots of 1 s."""
@@ -150,6 +162,7 @@ def _sections(validators: Sequence[GenesisValidator], slot_ms: int, endowed: Ite
         "sudo": {"key": DEV_ACCOUNTS["Alice"]},
         "matching": dict(DEV_MATCHING),
         "processors": dict(DEV_PROCESSORS_PARAMETERS),
+        "juries": dict(DEV_JURIES),
     }
 
 

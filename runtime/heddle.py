@@ -15,6 +15,7 @@ from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.grandpa import Grandpa
 from pallets.jobs.pallet import Jobs
+from pallets.juries.pallet import Juries
 from pallets.matching.pallet import Matching
 from pallets.nested import NestedCalls
 from pallets.offences import Offences
@@ -73,9 +74,13 @@ class Heddle(Runtime):
             *(state, registry, self.system, self.agenda, self.beacon),
             *(self.processors, self.jobs, self.escrow, self.reputation),
         )
+        self.juries = Juries(
+            state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors
+        )
         base: list[Pallet] = [self.system, self.timestamp, self.aura, self.grandpa, self.balances]
         base += [self.transaction_payment, self.beacon, self.session, self.offences, self.sudo, self.utility]
         work: list[Pallet] = [self.agenda, self.processors, self.jobs, self.matching, self.escrow, self.reputation]
+        work += [self.juries]
         super().__init__(state, registry, [*base, *work])
         nested.bind(self)
 

@@ -14,6 +14,7 @@ from pallets.jobs import types
 from pallets.jobs.pallet import Jobs
 from pallets.jobs.records import Execution, Job, Slot, SlotState
 from pallets.jobs.report import Failed, InlineOutput, Outcome, Succeeded
+from pallets.juries.pallet import Juries
 from pallets.matching.pallet import Matching
 from pallets.matching.types import Placement
 from pallets.processors.calendar import Capacity
@@ -64,6 +65,7 @@ ADVERT = Advert(
 PARAMETERS: dict[str, dict[str, int]] = {
     "matching": {"windowSlots": 2, "fallbackAfterSlots": 4, "advertAgeSlotsMin": 0},
     "jobs": {"retentionSlots": 1_000},
+    "juries": {"seatsFirst": 3, "seatsSecond": 0, "seatsThird": 0, "advertAgeSlotsMin": 0},
     "processors": {"stakeUnit": HDL, "unbondSlots": 60},
 }
 
@@ -95,13 +97,14 @@ class World:
             self.escrow,
             self.reputation,
         )
+        self.juries = Juries(state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors)
         pallets = [self.system, self.balances, self.agenda, self.processors]
-        self.pallets = [*pallets, self.escrow, self.reputation, self.jobs, self.matching]
+        self.pallets = [*pallets, self.escrow, self.reputation, self.jobs, self.matching, self.juries]
         self.runtime = Runtime(state, registry, [*self.pallets, self.beacon])
         accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
         self.balances.genesis({"balances": [(who, balance) for who in accounts]})
         chosen = PARAMETERS if parameters is None else parameters
-        for pallet in (self.processors, self.escrow, self.reputation, self.jobs, self.matching):
+        for pallet in (self.processors, self.escrow, self.reputation, self.jobs, self.matching, self.juries):
             pallet.genesis(chosen.get(pallet.name.lower(), {}))
         self.system.slot = FIRST_SLOT
         self.slots(1)

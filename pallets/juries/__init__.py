@@ -1,0 +1,1 @@
+"""Juries: processors drawn by lot that repeat an execution and say what its digest is."""
