@@ -165,5 +165,6 @@ def chain_failure(failure: runs.Failure) -> classes.Failure:
         runs.ScriptInvalid: classes.ScriptInvalid,
         runs.InputUnavailable: classes.InputUnavailable,
         runs.RuntimeUnsupported: classes.RuntimeUnsupported,
+        runs.TapeInconsistent: classes.TapeInconsistent,
     }
     return plain[type(failure)]()

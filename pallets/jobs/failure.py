@@ -106,6 +106,12 @@ class CapabilityDenied(Failure):
     name: Annotated[str, Bounded(NAME_BYTES_MAX)]
 
 
+@variant(12)
+@dataclass(frozen=True, slots=True)
+class TapeInconsistent(Failure):
+    """The published tape does not belong to a run of the script: what a juror finds, not what a processor reports."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,

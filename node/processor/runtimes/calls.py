@@ -12,7 +12,14 @@ from typing import Protocol
 from node.processor.runtimes.ended import RunEnded, over
 from node.processor.runtimes.files import ENTRY_BYTES, Storage
 from node.processor.runtimes.grants import RequestInvalid, format_reply, granted, parse_request
-from node.processor.runtimes.outcome import AppError, CapabilityDenied, Resource, ScriptInvalid, clip_message
+from node.processor.runtimes.outcome import (
+    AppError,
+    CapabilityDenied,
+    Resource,
+    ScriptInvalid,
+    TapeInconsistent,
+    clip_message,
+)
 from node.processor.runtimes.spec import (
     CHECKPOINT_BYTES_MAX,
     FETCH_REQUEST_BYTES_MAX,
@@ -24,7 +31,7 @@ from node.processor.runtimes.spec import (
     FetchRequest,
     RunSpec,
 )
-from node.processor.runtimes.tape import Tape, TapeEntry, TapeFull
+from node.processor.runtimes.tape import Replay, Tape, TapeDiffers, TapeEntry, TapeFull
 from node.processor.runtimes.virtual import SeededRandom, VirtualClock
 
 KEY_BYTES_MAX = 256
@@ -67,6 +74,7 @@ class HostCalls:
         self.tape = Tape()
         self._spec = spec
         self._link = link
+        self.replay = None if spec.replay is None else Replay(spec.replay)
         self._storage = storage
         self._clock = clock
         self._random = random
@@ -146,6 +154,8 @@ class HostCalls:
         if not granted(hosts, request.url):
             raise RunEnded(CapabilityDenied("fetch"), f"host not granted: {request.url}")
         self.network_used += 1
+        if self.replay is not None:
+            return self._replayed("fetch", body)
         try:
             reply = format_reply(self._link.fetch(request))
         except FetchFailed as error:
@@ -214,6 +224,8 @@ class HostCalls:
             raise RunEnded(CapabilityDenied("sign"), "a signature without the sign capability")
         if len(body) > SIGN_BYTES_MAX:
             raise CallError(f"message is longer than {SIGN_BYTES_MAX} bytes")
+        if self.replay is not None:
+            return self._replayed("sign", body)
         reply = self._link.sign(body)
         self._record(TapeEntry("sign", body, ok=True, reply=reply))
         return reply
@@ -237,6 +249,17 @@ class HostCalls:
                 raise over(Resource.STACK, message or "recursion is too deep")
             case _:
                 raise RunEnded(AppError(1), message)
+
+    def _replayed(self, call: str, body: bytes) -> bytes:
+        assert self.replay is not None, "only a replay answers"
+        try:
+            entry = self.replay.answer(call, body)
+        except TapeDiffers as error:
+            raise RunEnded(TapeInconsistent(), str(error)) from error
+        self._record(entry)
+        if not entry.ok:
+            raise CallError(entry.reply.decode(errors="replace"))
+        return entry.reply
 
     def _record(self, entry: TapeEntry) -> None:
         try:

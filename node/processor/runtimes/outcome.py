@@ -36,6 +36,7 @@ class FailureClass(IntEnum):
     OUT_OF_RESOURCES = 4
     INPUT_UNAVAILABLE = 5
     RUNTIME_UNSUPPORTED = 6
+    TAPE_INCONSISTENT = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,20 @@ class RuntimeUnsupported:
     """The runtime is not to be had on this processor."""
 
 
-Failure = AppError | ScriptInvalid | CapabilityDenied | OutOfResources | InputUnavailable | RuntimeUnsupported
+@dataclass(frozen=True, slots=True)
+class TapeInconsistent:
+    """A replayed tape does not belong to a run of this script: only whoever checks another's run ends in this."""
+
+
+Failure = (
+    AppError
+    | ScriptInvalid
+    | CapabilityDenied
+    | OutOfResources
+    | InputUnavailable
+    | RuntimeUnsupported
+    | TapeInconsistent
+)
 
 _CLASS_NUMBERS: dict[type[Failure], FailureClass] = {
     AppError: FailureClass.APP_ERROR,
@@ -83,6 +97,7 @@ _CLASS_NUMBERS: dict[type[Failure], FailureClass] = {
     OutOfResources: FailureClass.OUT_OF_RESOURCES,
     InputUnavailable: FailureClass.INPUT_UNAVAILABLE,
     RuntimeUnsupported: FailureClass.RUNTIME_UNSUPPORTED,
+    TapeInconsistent: FailureClass.TAPE_INCONSISTENT,
 }
 _RESOURCE_NUMBERS = {resource: number for number, resource in enumerate(Resource)}
 
@@ -166,6 +181,8 @@ def failure_from(kind: int, detail: str) -> Failure:
             return InputUnavailable()
         case FailureClass.RUNTIME_UNSUPPORTED:
             return RuntimeUnsupported()
+        case FailureClass.TAPE_INCONSISTENT:
+            return TapeInconsistent()
 
 
 def failure_text(failure: Failure) -> str:

@@ -40,6 +40,7 @@ from node.processor.runtimes.outcome import (
     RuntimeUnsupported,
     ScriptInvalid,
     Status,
+    TapeInconsistent,
     blake2b256,
     clip_message,
 )
@@ -196,6 +197,9 @@ class Sandbox:
             failure, message = RuntimeUnsupported(), str(error)
         finally:
             self._run = None
+        rest = run.calls.replay.rest() if run.calls.replay is not None else ""
+        if rest and failure != OutOfResources(Resource.STACK):  # that one may be this machine's, not the tape's
+            failure, message = TapeInconsistent(), rest
         outcome = _outcome(run, failure, message)
         run.store.close()
         return outcome

@@ -75,7 +75,10 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True)
 class RunSpec:
-    """One run. `seed` feeds every random number, `now_ms` starts the clock, `checkpoint` is what `restore` gives."""
+    """One run. `seed` feeds every random number, `now_ms` starts the clock, `checkpoint` is what `restore` gives.
+
+    With a `replay`, the tape of another run of the same, nothing leaves the sandbox: the tape gives every reply.
+    """
 
     runtime: str
     script: bytes
@@ -88,6 +91,7 @@ class RunSpec:
     seed: bytes = bytes(SEED_BYTES)
     now_ms: int = 0
     checkpoint: bytes | None = None
+    replay: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ def check_spec(spec: RunSpec) -> None:
     _bound("seed bytes", len(spec.seed), SEED_BYTES, SEED_BYTES)
     _bound("now_ms", spec.now_ms, 0, NOW_MS_MAX)
     _bound("checkpoint bytes", len(spec.checkpoint or b""), 0, CHECKPOINT_BYTES_MAX)
+    _bound("replay bytes", len(spec.replay or b""), 0, TAPE_BYTES_MAX)
     for name, number in (("execution", spec.job.execution), ("slot", spec.job.slot), ("attempt", spec.job.attempt)):
         _bound(f"job.{name}", number, 0, (1 << 32) - 1)
 

@@ -2,6 +2,9 @@
 
 A run is a function of its RunSpec and its tape. Entries are [call, request bytes, ok, reply bytes]; only calls whose
 reply does not follow from the RunSpec are on it (fetch, sign). The tape is the msgpack list of entries.
+
+Whoever runs the same RunSpec with the tape in the place of the world (`Replay`) must make the same calls in the same
+order, byte for byte, up to the tape's end. Otherwise the tape is not of such a run: it is inconsistent.
 """
 
 from __future__ import annotations
@@ -31,6 +34,10 @@ class TapeFull(Exception):
 
 class TapeInvalid(ValueError):
     """Not a tape."""
+
+
+class TapeDiffers(Exception):
+    """The script did not ask what the tape answers."""
 
 
 class Tape:
@@ -73,3 +80,31 @@ def decode_tape(data: bytes) -> list[TapeEntry]:
     if tape.encode() != data:
         raise TapeInvalid("tape is not canonical")
     return tape.entries
+
+
+class Replay:
+    """A tape that answers in the place of the world."""
+
+    def __init__(self, tape: bytes) -> None:
+        try:
+            self._entries = decode_tape(tape)
+            self._fault = ""
+        except (TapeInvalid, TapeFull) as error:
+            self._entries = []
+            self._fault = str(error) or "tape is too long"
+        self._place = 0
+
+    def answer(self, call: str, request: bytes) -> TapeEntry:
+        """The entry that answers this call. Raises TapeDiffers."""
+        if self._fault or self._place == len(self._entries):
+            raise TapeDiffers(self._fault or f"the tape has no entry {self._place}")
+        entry = self._entries[self._place]
+        if (entry.call, entry.request) != (call, request):
+            raise TapeDiffers(f"the tape's entry {self._place} answers another call")
+        self._place += 1
+        return entry
+
+    def rest(self) -> str:
+        """What is wrong with a tape at which its run has ended here; empty if nothing is."""
+        left = len(self._entries) - self._place
+        return self._fault or (f"{left} entries of the tape are left" if left else "")
