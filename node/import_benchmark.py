@@ -13,22 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
-
-from node.beacon_chain import BeaconAuthor, genesis_commitment
-from node.store.database import LevelDatabase
-from node.store.startup import create_store
+from node.benchmark_chain import BenchmarkChain, Signer, raw_verify_seconds
 from node.store.store import Store
 from pallets.balances import UNIT
-from runtime.executive import Executive
-from runtime.extrinsic import ExtrinsicCache, SigningContext, bare_extrinsic, sign_extrinsic
-from runtime.heddle import TRANSACTION_VERSION, Heddle, build_genesis
-from runtime.types import Block, Digest, Header, slot_item
-
-SLOT_MS = 2000
-FIRST_SLOT = 1000
+from runtime.extrinsic import ExtrinsicCache
+from runtime.types import Block, Header
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,98 +49,21 @@ class Workload:
 
     def __init__(self, folder: Path, accounts: int, transfers: int, seed: int = 1) -> None:
         self.random = random.Random(seed)  # noqa: S311 - a repeatable workload, no secret
-        self.transfers = transfers
-        seeds = [number.to_bytes(32, "little") for number in range(1, transfers + 1)]
-        self.senders = [crypto_sign_seed_keypair(seed_) for seed_ in seeds]
-        self.accounts = [public for public, _ in self.senders]
+        self.senders = [Signer(number.to_bytes(32, "little")) for number in range(1, transfers + 1)]
+        self.accounts = [sender.public for sender in self.senders]
         self.accounts += [self.random.randbytes(32) for _ in range(accounts - transfers)]
-        self.nonce = 0
-        author, self.author_secret = self.accounts[0], b"benchmark author".ljust(32, b".")
-        member = {
-            "account": author,
-            "aura": author,
-            "grandpa": author,
-            "beacon": genesis_commitment(self.author_secret),
-        }
-        config: dict[str, dict[str, Any]] = {
-            "system": {"slotMs": SLOT_MS},
-            "balances": {"balances": [[account, 1000 * UNIT] for account in self.accounts]},
-            "session": {"validators": [member]},
-        }
-        header, pairs = build_genesis(config)
-        self.genesis = header
-        self.store = create_store(LevelDatabase(folder / "db"), header.encode(), header.hash(), pairs)
-        self.beacon = BeaconAuthor(self.author_secret, header.hash())
-        self.builder = self.new_executive(ExtrinsicCache())
-        self.head: Header = header
-
-    def new_executive(self, cache: ExtrinsicCache) -> Executive:
-        """An executive on a runtime of its own."""
-        runtime = Heddle(SLOT_MS)
-        runtime.system.genesis_hash = self.genesis.hash()
-        return Executive(runtime, cache)
+        balances = {"balances": [[account, 1000 * UNIT] for account in self.accounts]}
+        self.chain = BenchmarkChain(folder, self.accounts[0], {"balances": balances})
 
     def make_block(self) -> Block:
         """A block of transfers, one per sender, upon the head; it is not stored."""
-        executive = self.builder
-        runtime = executive.runtime
-        number = self.head.number + 1
-        runtime.attach(self.store.state_at(self.head.hash()), number)
-        commitment = runtime.beacon.author_commitment(FIRST_SLOT + number)
-        assert commitment is not None, "the one validator has a commitment"
-        reveal = self.beacon.reveal(commitment, runtime.beacon.chain(commitment))
-        digest = Digest((slot_item(FIRST_SLOT + number), reveal.item()))
-        executive.start(self.head.hash(), number, digest, self.store.state_at(self.head.hash()))
-        timestamp = runtime.definition("Timestamp", "set")((FIRST_SLOT + number) * SLOT_MS)
-        raws = [bare_extrinsic(runtime.call_codec.encode(timestamp)), *self._transfers(runtime)]
-        for raw in raws:
-            executive.apply(executive.cache.decode(raw, runtime))
-        return Block(executive.finish().header, tuple(raws))
-
-    def _transfers(self, runtime: Heddle) -> list[bytes]:
-        context = SigningContext(runtime.state.spec, TRANSACTION_VERSION, self.genesis.hash())
-        transfer = runtime.definition("Balances", "transfer_keep_alive")
-        raws = []
-        for public, secret in self.senders:
-            call = runtime.call_codec.encode(transfer(self.random.choice(self.accounts), UNIT // 1000))
-            raws.append(sign_extrinsic(call, public, _signer(secret), context, nonce=self.nonce))
-        self.nonce += 1
-        return raws
-
-    def import_block(self, block: Block, executive: Executive) -> float:
-        """Execute, compare roots and persist; seconds of CPU time."""
-        start = time.process_time()
-        executed = executive.execute_block(block, self.store.state_at(block.header.parent_hash))
-        header = block.header
-        self.store.import_block(
-            header.hash(),
-            header.parent_hash,
-            header.number,
-            header.encode(),
-            executed.extrinsics,
-            executed.events,
-            executed.changes,
-            executed.root,
-            is_new_best=True,
+        chain, target = self.chain, self.random.choice
+        return chain.make_block(
+            [
+                chain.signed(sender, "Balances", "transfer_keep_alive", target(self.accounts), UNIT // 1000)
+                for sender in self.senders
+            ]
         )
-        self.store.finalize(header.hash())
-        taken = time.process_time() - start
-        self.head = header
-        return taken
-
-
-def _signer(secret: bytes) -> Callable[[bytes], bytes]:
-    return lambda message: crypto_sign(message, secret)[:64]
-
-
-def raw_verify_seconds(workload: Workload, count: int) -> float:
-    """CPU seconds to verify `count` signatures over payloads of a transfer's size with libsodium alone."""
-    signed = [(crypto_sign(bytes(120) + n.to_bytes(8, "little"), workload.senders[0][1])) for n in range(count)]
-    public = workload.senders[0][0]
-    start = time.process_time()
-    for message in signed:
-        crypto_sign_open(message, public)
-    return time.process_time() - start
 
 
 def tree_seconds_per_key(store: Store, head: Header, seed: int) -> float:
@@ -175,20 +88,19 @@ def measure_import(
     with tempfile.TemporaryDirectory(prefix="heddle-bench-") as folder:
         progress(f"building a state of {accounts} accounts")
         workload = Workload(Path(folder), accounts, transfers)
-        importing, importing_cached = (
-            workload.new_executive(ExtrinsicCache()),
-            workload.new_executive(workload.builder.cache),
-        )
+        chain = workload.chain
+        importing = chain.new_executive(ExtrinsicCache())
+        importing_cached = chain.new_executive(chain.builder.cache)
         gc.collect()
         gc.freeze()
         for number in range(blocks):
             progress(f"round {number + 1} of {blocks}")
-            raw.append(raw_verify_seconds(workload, transfers))
-            full.append(workload.import_block(workload.make_block(), importing))
+            raw.append(raw_verify_seconds(transfers))
+            full.append(chain.import_block(workload.make_block(), importing))
             block = workload.make_block()
-            cached.append(workload.import_block(block, importing_cached))
-        tree_seconds = tree_seconds_per_key(workload.store, workload.head, 7)
-        workload.store.close()
+            cached.append(chain.import_block(block, importing_cached))
+        tree_seconds = tree_seconds_per_key(chain.store, chain.head, 7)
+        chain.store.close()
 
     def rate(samples: list[float]) -> float:
         return transfers / sorted(samples)[len(samples) // 2]

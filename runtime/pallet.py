@@ -28,6 +28,7 @@ from typing import Any, ClassVar, TypeVar
 
 from runtime.errors import PalletError
 from runtime.scale import Codec, Registry
+from runtime.scale.codec import RememberingCodec
 from runtime.scale.declare import compile_record
 from runtime.state import State
 from runtime.storage import BLAKE2, Hasher, Map, Value
@@ -212,10 +213,21 @@ class Pallet:
         return made
 
     def map(
-        self, item: str, key: Any, hint: Any, default: Any = None, docs: str = "", hasher: Hasher = BLAKE2
+        self,
+        item: str,
+        key: Any,
+        hint: Any,
+        default: Any = None,
+        docs: str = "",
+        hasher: Hasher = BLAKE2,
+        *,
+        remembered: bool = False,
     ) -> Map[Any, Any]:
-        """Declare a map. `hasher`: TWOX only for keys that users cannot choose."""
-        return self.maps(item, ((key, hasher),), hint, default, docs)
+        """Declare a map. `hasher`: TWOX only for keys that users cannot choose. `remembered`: large values."""
+        made = self.maps(item, ((key, hasher),), hint, default, docs)
+        if remembered:
+            made.codec = RememberingCodec(made.codec)
+        return made
 
     def maps(
         self, item: str, keys: tuple[tuple[Any, Hasher], ...], hint: Any, default: Any = None, docs: str = ""

@@ -72,7 +72,9 @@ class JobStore(Pallet):
         )
         self.next_job: Value[int] = self.value("NextJob", U64, 0, "The id of the next job.")
         self.jobs: Map[int, Job] = self.map("Jobs", U64, Job, None, "Jobs, live and ended.", hasher=TWOX)
-        self.specs: Map[int, JobSpec] = self.map("Specs", U64, JobSpec, None, "What was registered.", hasher=TWOX)
+        self.specs: Map[int, JobSpec] = self.map(
+            "Specs", U64, JobSpec, None, "What was registered.", hasher=TWOX, remembered=True
+        )
         self.slots: Map[tuple[int, int], Slot] = self.maps(
             "Slots", slot_keys, Slot, None, "A job's slot; absent until its first offer."
         )

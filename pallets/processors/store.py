@@ -34,7 +34,9 @@ class ProcessorStore(Pallet):
         super().__init__(state, registry)
         self.system, self.balances, self.agenda = system, balances, agenda
         self.records: Map[bytes, Processor] = self.map("Processors", AccountId, Processor, None, "Known processors.")
-        self.adverts: Map[bytes, Advert] = self.map("Adverts", AccountId, Advert, None, "What a processor offers.")
+        self.adverts: Map[bytes, Advert] = self.map(
+            "Adverts", AccountId, Advert, None, "What a processor offers.", remembered=True
+        )
         runtime = (RuntimeKind, TWOX)
         self.advert_counts: Map[RuntimeKind, int] = self.map(
             "AdvertCounts", RuntimeKind, U32, 0, "Adverts of a runtime.", hasher=TWOX

@@ -14,6 +14,8 @@ BYTES_MAX = 4 << 20
 """Longest byte string or text that a field without a bound of its own may hold (a state value's limit)."""
 ITEMS_MAX = 65_536
 """Most elements of a sequence without a bound of its own."""
+REMEMBERED_MAX = 4_096
+"""Values that a remembering codec keeps; it forgets all when full."""
 
 
 class ScaleError(ValueError):
@@ -80,6 +82,27 @@ class Codec:
             raise ScaleError("input ends before the value does") from error
         if end != len(data):
             raise ScaleError(f"{len(data) - end} bytes left over after the value")
+        return value
+
+
+class RememberingCodec(Codec):
+    """A codec that keeps what it decoded: for large values that are read in block after block and seldom change.
+
+    Its values must be immutable through and through, because all who read equal bytes get the same object.
+    """
+
+    __slots__ = ("_known",)
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__(codec.encode, codec.decode_from, codec.shape, codec.pack)
+        self._known: dict[bytes, Any] = {}
+
+    def decode(self, data: bytes) -> Any:
+        value = self._known.get(data)
+        if value is None:
+            if len(self._known) >= REMEMBERED_MAX:
+                self._known.clear()
+            value = self._known[data] = super().decode(data)
         return value
 
 

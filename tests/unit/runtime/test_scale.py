@@ -33,7 +33,14 @@ from runtime.scale import (
     scale_path,
     variant,
 )
-from runtime.scale.codec import BYTES_MAX, ITEMS_MAX, decode_compact, encode_compact
+from runtime.scale.codec import (
+    BYTES_MAX,
+    ITEMS_MAX,
+    REMEMBERED_MAX,
+    RememberingCodec,
+    decode_compact,
+    encode_compact,
+)
 
 
 class Shape(SumType):
@@ -411,3 +418,19 @@ def test_shapes_describe_what_is_encoded() -> None:
         assert [(one.name, one.index) for one in codec_of(hint).shape.variants] == expected
     assert codec_of(CompactU32).shape.of[0].shape.primitive == "u32"
     assert codec_of(Hash32).shape.length == 32
+
+
+def test_a_remembering_codec_decodes_equal_bytes_once_and_stays_bounded() -> None:
+    """Equal bytes give the same object, wrong bytes are refused each time, and beyond its bound it starts anew."""
+    codec = RememberingCodec(codec_of(tuple[U64, ...]))
+    data = codec.encode((1, 2, 3))
+    first = codec.decode(data)
+    assert first == (1, 2, 3)
+    assert codec.decode(bytes(bytearray(data))) is first
+    for _ in range(2):
+        with pytest.raises(ScaleError):
+            codec.decode(data + b"\x00")
+    for number in range(REMEMBERED_MAX):
+        codec.decode(codec.encode((number,)))
+    assert codec.decode(data) == first
+    assert codec.decode(data) is not first
