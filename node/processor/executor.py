@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from node.blobs import BlobError, Blobs
 from node.log import logger
 from node.processor.runtimes import outcome as runs
-from node.processor.runtimes.pool import Fetch, RuntimePool, WorkerCrashed
+from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, RuntimePool, WorkerCrashed
 from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
@@ -31,7 +31,8 @@ class Work:
     """One execution to be run.
 
     `seed` is the job's, drawn from the beacon; `due_ms` the execution's nominal start, without the slot's delay: the
-    time that the script sees first.
+    time that the script sees first. `checkpoint` is what an earlier attempt left; with a `replay`, the tape of another
+    processor's run of the same, nothing leaves the sandbox.
     """
 
     job_hash: bytes
@@ -41,6 +42,8 @@ class Work:
     slot: int
     attempt: int
     due_ms: int
+    checkpoint: bytes | None = None
+    replay: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,15 @@ class Executor:
             return script, await self.blobs.fetch(spec.input.blob.cid)
         return script, spec.input.data if isinstance(spec.input, InlineInput) else b""
 
-    async def run(self, work: Work) -> Finished:
+    async def run(
+        self, work: Work, *, on_progress: OnProgress | None = None, on_checkpoint: OnBytes | None = None
+    ) -> Finished:
         """Run to the end. A crash of the worker is retried by the chain's rules, as a lost wall limit."""
         try:
             script, data = await self._script_and_input(work.spec)
-            result = await self.pool.run(self.run_spec(work, script, data), self.fetch)
+            result = await self.pool.run(
+                self.run_spec(work, script, data), self.fetch, on_progress=on_progress, on_checkpoint=on_checkpoint
+            )
         except BlobError as error:
             return _failed(classes.InputUnavailable(), str(error), 0)
         except SpecInvalid as error:
@@ -140,6 +147,8 @@ class Executor:
             Capabilities(granted.fetch_hosts, granted.storage, granted.sign and not compared),
             seed=_seed(work.seed + work.execution.to_bytes(4, "little")),
             now_ms=work.due_ms,
+            checkpoint=None if compared else work.checkpoint,
+            replay=work.replay,
         )
 
 

@@ -21,6 +21,8 @@ log = logger("processor")
 OUTCOME = codec_of(Outcome)
 PROGRESS_SLOTS = 20
 """Slots between signs of life of a long run: a third of what makes it suspect."""
+PERMILLE_UNFINISHED = 999
+"""No run says that it is done before it has ended."""
 
 
 class Runs:
@@ -44,6 +46,8 @@ class Runs:
         self._scopes: dict[AttemptKey, trio.CancelScope] = {}
         self._starting: dict[AttemptKey, None] = {}
         """Attempts that we said to start, until the chain shows them running."""
+        self._permille: dict[AttemptKey, int] = {}
+        """How far scripts say that they are, for those that say it."""
 
     @property
     def running(self) -> int:
@@ -102,8 +106,10 @@ class Runs:
         silent = runtime.agenda.now() - record.heartbeat_at
         if silent < PROGRESS_SLOTS:
             return
-        elapsed_ms = runtime.system.now_ms - record.started_ms
-        permille = min(999, elapsed_ms * 1000 // max(duty.spec.schedule.duration_ms, 1))
+        permille = self._permille.get(key)
+        if permille is None:
+            elapsed_ms = runtime.system.now_ms - record.started_ms
+            permille = min(PERMILLE_UNFINISHED, elapsed_ms * 1000 // max(duty.spec.schedule.duration_ms, 1))
         arguments = (duty.id, key.execution, duty.number, key.generation, key.attempt, permille)
         wish = ("progress", key, runtime.agenda.now() // PROGRESS_SLOTS)
         self.submitter.want(wish, "Jobs", "progress", *arguments)
@@ -121,6 +127,7 @@ class Runs:
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
             del self._active[key], self._scopes[key]
+            self._permille.pop(key, None)
 
     def _stop_unwanted(self) -> None:
         """End the runs of attempts that neither the best nor the final block waits for any more."""
@@ -140,12 +147,16 @@ class Runs:
         self.journal.begin(key, record.started_ms)
         log.info("running", job=duty.id, execution=key.execution, slot=key.slot, attempt=key.attempt)
         work = Work(duty.job.id_hash, duty.job.seed, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
-        finished = await self.executor.run(work)
+        finished = await self.executor.run(work, on_progress=lambda percent, _note: self._note_progress(key, percent))
         kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
         assert kept.outcome is not None, "just finished"
         log.info("finished", job=duty.id, execution=key.execution, slot=key.slot, outcome=_named(finished.outcome))
         outcome: Outcome = OUTCOME.decode(kept.outcome)
         return outcome
+
+    def _note_progress(self, key: AttemptKey, percent: int) -> None:
+        """What the script says goes before what the clock says. Signs of life carry it at their own rate."""
+        self._permille[key] = min(PERMILLE_UNFINISHED, percent * 10)
 
     async def _report(self, duty: Duty, key: AttemptKey, outcome: Outcome) -> None:
         """Send the report until the best block shows the attempt settled."""

@@ -60,6 +60,8 @@ class GatedPool(RuntimePool):
         self.gate = trio.Event()
         self.started: list[RunSpec] = []
         self.ended = 0
+        self.percent: int | None = None
+        """How far each script says that it is, when it starts."""
 
     def runtime_ids(self) -> dict[str, str]:
         return {"wasm": "gated/1"}
@@ -77,6 +79,8 @@ class GatedPool(RuntimePool):
         check_spec(spec)
         self.started.append(spec)
         output = b"run %d" % len(self.started)
+        if self.percent is not None and on_progress is not None:
+            on_progress(self.percent, "")
         await self.gate.wait()
         self.ended += 1
         tape_hash = blake2b256(b"")

@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.processor.delivery import delivery_id
 from node.processor.journal import AttemptKey
-from pallets.jobs.events import AttemptFailed, SlotVacated
+from pallets.jobs.events import AttemptFailed, ExecutionProgressed, SlotVacated
 from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState
 from pallets.jobs.types import Blob, Chain, Resources, RuntimeKind, Webhook
@@ -95,15 +95,21 @@ def test_nothing_begins_before_the_assignment_is_final(tmp_path: Path) -> None:
     at_work(test, tmp_path)
 
 
-def declined(lab: ProcessorLab) -> list[Any]:
-    """The reasons that the best block's chain gives for vacated slots."""
-    found = []
+def events(lab: ProcessorLab, *kinds: type[Any]) -> list[Any]:
+    """The events of these kinds on the best block's chain, oldest first."""
+    found: list[Any] = []
     head = lab.chain.best.hash
     codec = lab.look().system.events_value.codec
     for number in range(1, lab.chain.best.number + 1):
         raw = lab.store.events(lab.store.ancestor(head, number))
         records = codec.decode(raw) if raw else ()
-        found += [record.event for record in records if isinstance(record.event, SlotVacated | AttemptFailed)]
+        found += [record.event for record in records if isinstance(record.event, kinds)]
+    return found
+
+
+def declined(lab: ProcessorLab) -> list[Any]:
+    """The reasons that the best block's chain gives for vacated slots."""
+    found = events(lab, SlotVacated, AttemptFailed)
     return [getattr(event, "reason", None) or getattr(event, "failure", None) for event in found]
 
 
@@ -277,15 +283,22 @@ def test_a_run_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     at_work(test, tmp_path)
 
 
-def test_signs_of_life_keep_a_long_run_from_being_suspected(tmp_path: Path) -> None:
-    """A run of more than 20 slots tells its progress while it waits."""
+@pytest.mark.parametrize("percent", [None, 30, 100])
+def test_signs_of_life_keep_a_long_run_from_being_suspected(tmp_path: Path, percent: int | None) -> None:
+    """A run of more than 20 slots tells its progress: the script's own if it gives one, never the whole, else time."""
 
     async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        lab.runs.percent = percent
         spec = lab.spec()
         lab.register(replace(spec, schedule=replace(spec.schedule, duration_ms=300_000)))
         await lab.blocks_until(nursery, lambda: lab.runs.started)
         began = lab.execution().heartbeat_at
         await lab.blocks_until(nursery, lambda: lab.execution().heartbeat_at > began)
         assert lab.execution().state is ExecutionState.RUNNING
+        (told,) = events(lab, ExecutionProgressed)
+        if percent is None:
+            assert 0 < told.permille < 300
+        else:
+            assert told.permille == min(10 * percent, 999)
 
     at_work(test, tmp_path)
