@@ -5,6 +5,7 @@ from pathlib import Path
 import typer
 
 from cli import node_options as options
+from cli.amounts import parse_amount
 from cli.errors import NotFound, Refused
 from cli.options import PasswordFileOption
 
@@ -52,6 +53,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
     no_prometheus: options.NoPrometheus = False,
     processor: options.Processor = False,
     no_processor: options.NoProcessor = False,
+    stake: options.Stake = None,
     allow_destination: options.AllowDestination = None,
 ) -> None:
     """Run a node until it is stopped with Ctrl-C or SIGTERM.
@@ -75,6 +77,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
             dev_account=account,
             processor=(processor or dev) and not no_processor,
             allow_destinations=tuple(map(parse_destination, allow_destination or ())),
+            stake=None if stake is None else parse_amount(stake, "stake"),
             listen_host=listen_host,
             port=port,
             bootnodes=tuple(bootnodes or ()),

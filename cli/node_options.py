@@ -84,6 +84,10 @@ NoPrometheus = Annotated[bool, typer.Option("--no-prometheus", help="No metrics.
 
 Processor = Annotated[bool, typer.Option("--processor", help="Run jobs.", rich_help_panel=JOBS)]
 NoProcessor = Annotated[bool, typer.Option("--no-processor", help="Run none, with --dev.", rich_help_panel=JOBS)]
+Stake = Annotated[
+    str | None,
+    typer.Option("--stake", metavar="HDL", help="What to put at stake by itself [one unit].", rich_help_panel=JOBS),
+]
 AllowDestination = Annotated[
     list[str] | None,
     typer.Option(

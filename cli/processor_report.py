@@ -86,7 +86,8 @@ def draw_one(one: dict[str, Any]) -> Draw:
         "manager": record.get("manager_address") or "itself",
         "version": record["version"],
         "free": format_amount(one["free"]),
-        "held": f"{format_amount(one['held'])} (bonds and deposits)",
+        "held": f"{format_amount(one['held'])} (stake, bonds and deposits)",
+        "stake": f"{format_amount(one['stake']['bonded'])}, {one['units']} units in sortition",
     }
     if advert:
         about |= advert_fields(advert)

@@ -29,7 +29,8 @@ class NodeConfig:
     chain: "dev", or the path of a chain spec file. base_path: None with `temporary` (a folder that goes with the node).
     dev_account: a name of DEV_ACCOUNTS, whose well-known keys the node then uses. node_key: 32 bytes of ed25519 seed;
     None takes the one kept in the base path. allow_destinations: exact (host, port) pairs that jobs may reach although
-    the egress guard refuses their kind of address. blocks/state pruning: number of blocks kept, None keeps all.
+    the egress guard refuses their kind of address. stake: planck that the processor stakes by itself,
+    None for one unit. blocks/state pruning: number of blocks kept, None keeps all.
     """
 
     chain: str = "dev"
@@ -41,6 +42,7 @@ class NodeConfig:
     dev_account: str | None = None
     processor: bool = False
     allow_destinations: tuple[tuple[str, int], ...] = ()
+    stake: int | None = None
     listen_host: str = "127.0.0.1"
     port: int = P2P_PORT
     bootnodes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Presence: being a processor at all - registered, with an advert, and alive."""
+"""Presence: being a processor at all - registered, with a stake and an advert, and alive."""
 
 from __future__ import annotations
 
@@ -11,23 +11,30 @@ from runtime.heddle import Heddle
 HEARTBEAT_SLOTS = 600
 """A third of what makes a processor ineligible (spec/job-layer.md §4 (2))."""
 NODE_VERSION = 1
+STAKE_LEAVES_FREE = 10**12
+"""Planck that the node keeps for fees, deposits and bonds when it stakes by itself."""
 
 
 class Presence:
-    """Keeps one account in the list of processors."""
+    """Keeps one account in the list of processors.
 
-    def __init__(self, submitter: Submitter, advert: Callable[[], Advert]) -> None:
+    `stake`: planck to have at stake; None for one unit, and only while nothing is staked or unbonding.
+    """
+
+    def __init__(self, submitter: Submitter, advert: Callable[[], Advert], stake: int | None = None) -> None:
         self.submitter = submitter
         self.advert = advert
+        self.stake = stake
         self.account = submitter.account
 
     def step(self, runtime: Heddle) -> bool:
-        """Register, advertise, send heartbeats; whether the chain lists us with an advert."""
+        """Register, stake, advertise, send heartbeats; whether the chain lists us with an advert."""
         record = runtime.processors.records.find(self.account)
         if record is None:
             if runtime.balances.free(self.account) > 2 * runtime.balances.existential_deposit:
                 self.submitter.want(("register",), "Processors", "register", NODE_VERSION)
             return False
+        self._stake(runtime)
         advert = runtime.processors.adverts.find(self.account)
         if advert is None or record.suspended:
             # A suspended advert is renewed as it stands: its operator may have changed it.
@@ -38,3 +45,14 @@ class Presence:
             beat = runtime.agenda.now() // HEARTBEAT_SLOTS
             self.submitter.want(("heartbeat", beat), "Processors", "heartbeat", NODE_VERSION)
         return True
+
+    def _stake(self, runtime: Heddle) -> None:
+        """Stake what is missing, once there is the money. What the operator takes back is not staked again."""
+        pallet = runtime.processors
+        held = pallet.stakes.get(self.account)
+        wanted = pallet.parameters.get().stake_unit if self.stake is None else self.stake
+        missing = wanted - held.bonded
+        if missing <= 0 or held.unbonding or (self.stake is None and held.bonded):
+            self.submitter.done(("stake",))
+        elif runtime.balances.free(self.account) >= missing + STAKE_LEAVES_FREE:
+            self.submitter.want(("stake",), "Processors", "stake", missing)

@@ -44,9 +44,19 @@ def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) ->
 
 
 class ProcessorService:
-    """Runs jobs on this machine with one account. `database` is the folder of its journal."""
+    """Runs jobs on this machine with one account.
 
-    def __init__(self, node: Node, pair: Pair, database: Path, allow_destinations: tuple[tuple[str, int], ...]) -> None:
+    `database` is the folder of its journal; `stake` what it puts at stake by itself, None for one unit.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        pair: Pair,
+        database: Path,
+        allow_destinations: tuple[tuple[str, int], ...],
+        stake: int | None = None,
+    ) -> None:
         self.node = node
         self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
         self.pool = RuntimePool(self.workers)
@@ -57,7 +67,7 @@ class ProcessorService:
         self._advert: Advert | None = None
         webhook = WebhookSender(self.guard, pair)
         self.watcher = Watcher(
-            node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send
+            node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send, stake=stake
         )
         self.matcher = Matcher(node.chain, self.submitter)
 

@@ -42,12 +42,14 @@ class Watcher:
         journal: Journal,
         advert: Callable[[], Advert],
         deliver: Deliver,
+        *,
+        stake: int | None = None,
     ) -> None:
         self.chain = chain
         self.executor = executor
         self.account = submitter.account
         self.duties = Duties(chain, submitter.account)
-        self.presence = Presence(submitter, advert)
+        self.presence = Presence(submitter, advert, stake)
         self.offers = Offers(self.duties, submitter, executor)
         deliveries = Deliveries(self.duties, journal, executor.blobs.store, deliver)
         self.runs = Runs(self.duties, submitter, executor, journal, deliveries)

@@ -16,7 +16,7 @@ from pallets.jobs.store import JobStore
 from pallets.jobs.types import JobSpec
 from pallets.processors.calendar import Lease
 from pallets.processors.pallet import Processors
-from pallets.processors.types import Advert, Processor
+from pallets.processors.types import Advert, Processor, Stake
 from runtime.scale import SumType
 
 LISTED_MAX = 1_000
@@ -63,6 +63,8 @@ class ProcessorView:
     advert: Advert | None
     leases: tuple[Lease, ...]
     reputation_ppm: dict[str, int]
+    stake: Stake
+    units: int
 
 
 def job_view(store: JobStore, id: int) -> JobView | None:
@@ -126,7 +128,9 @@ def processor_view(store: JobStore, processor: bytes) -> ProcessorView | None:
         return None
     advert = store.processors.adverts.find(processor)
     scores = {} if advert is None else {r.name.lower(): store.reputation.score(processor, r) for r in advert.runtimes}
-    return ProcessorView(processor, record, advert, store.processors.leases.get(processor), scores)
+    pallet = store.processors
+    stake, units = pallet.stakes.get(processor), pallet.units(processor)
+    return ProcessorView(processor, record, advert, pallet.leases.get(processor), scores, stake, units)
 
 
 def processors(pallet: Processors, limit: int = LISTED_MAX) -> list[bytes]:

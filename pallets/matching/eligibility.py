@@ -1,7 +1,7 @@
 """Whether a processor may have a slot, and how good a choice it is: the checks of spec/job-layer.md §4 in order.
 
-Score and ticket rank those who pass. For public jobs sortition says who may be proposed at all, so that a matcher
-cannot choose freely; every processor has one unit in it until stakes exist.
+Score and ticket rank those who pass. For public jobs sortition by stake says who may be proposed at all, so that a
+matcher cannot choose freely; where results are compared, it alone ranks.
 """
 
 from collections.abc import Iterator
@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
+from pallets.jobs.modes import is_compared
 from pallets.jobs.records import Job, Slot, SlotState
 from pallets.jobs.schedule import lease_of
 from pallets.jobs.slots import Match
 from pallets.jobs.store import JobStore
 from pallets.jobs.types import JobSpec, Known, Personal, Public
+from pallets.matching import sortition
 from pallets.matching.types import MatchingParameters, Reason
 from pallets.processors import calendar
 from pallets.processors.pallet import Processors
 from pallets.processors.types import Advert
 from pallets.reputation import Reputation
 from pallets.system import System
-from runtime.hashing import blake2b256
 
 PPM = 10**6
 FIT_WEIGHT, REPUTATION_WEIGHT, PRICE_WEIGHT = 4, 3, 2
@@ -30,8 +31,6 @@ SCORE_BASE = FAILURE_PENALTY * FAILURES_COUNTED_MAX
 """Added so that no score is negative."""
 FUEL_PERCENT = 80
 """Of what the benchmark allows in the duration: the rest is for compiling and waiting."""
-ELIGIBLE_PER_SLOT = 4
-TICKET_BITS = 64
 REDRAW_BLOCKS = 512
 """A slot that waits so long is drawn anew, before the beacon forgets the first draw."""
 
@@ -58,7 +57,10 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A processor that passed all checks."""
+    """A processor that passed all checks: the higher score is better, then the lower ticket.
+
+    Where a drawn job's results are compared, nobody may choose: every score is 0, and tickets are weighed by stake.
+    """
 
     match: Match
     score: int
@@ -112,7 +114,10 @@ class Eligibility:
             return reason
         drawn = isinstance(seat.spec.processors, Public)
         match = Match(who, manager, matcher, ask, start_delay_ms, drawn)
-        return Candidate(match, self._score(seat, who, manager, advert, ask, start_delay_ms), self.ticket(seat, who))
+        ticket = self._ticket(seat, who, (self._draw(parameters, seat) or b"") if drawn else b"")
+        if drawn and is_compared(seat.spec):
+            return Candidate(match, 0, sortition.weighed(ticket, self.processors.units(who)))
+        return Candidate(match, self._score(seat, who, manager, advert, ask, start_delay_ms), ticket)
 
     def _reasons(
         self,
@@ -128,8 +133,8 @@ class Eligibility:
         yield from self._parties(seat, who, manager, advert)
         yield from self._equipment(seat.spec, advert, self.processors.record_of(who).version)
         yield from self._terms(seat, who, advert, ask, start_delay_ms)
-        if isinstance(seat.spec.processors, Public) and not self.is_drawn(parameters, seat, who):
-            yield Reason.NOT_DRAWN
+        if isinstance(seat.spec.processors, Public):
+            yield from self._sortition(parameters, seat, who)
         lease = self._lease(seat, start_delay_ms)
         if not self.processors.capacity_left(who, lease):
             yield Reason.CALENDAR
@@ -213,26 +218,33 @@ class Eligibility:
         weighted = FIT_WEIGHT * fit + REPUTATION_WEIGHT * reputation + PRICE_WEIGHT * price
         return SCORE_BASE + weighted - FAILURE_PENALTY * failures
 
-    def ticket(self, seat: Seat, who: bytes, draw: bytes = b"") -> int:
-        """u64(H("sort" ‖ draw ‖ job ‖ slot ‖ generation ‖ processor)); breaks ties when there is no draw."""
-        place = bytes((seat.number,)) + seat.slot.generation.to_bytes(4, "little")
-        seed = blake2b256(b"sort" + draw + seat.job.id_hash + place)
-        return int.from_bytes(blake2b256(seed + who)[:8], "little")
+    # Sortition.
 
-    def is_drawn(self, parameters: MatchingParameters, seat: Seat, who: bytes) -> bool:
-        """Sortition: about four times as many processors as slots at first, twice as many with each step of waiting."""
+    def _sortition(self, parameters: MatchingParameters, seat: Seat, who: bytes) -> Iterator[Reason]:
+        units = self.processors.units(who)
+        if not units:
+            yield Reason.NO_STAKE
+        draw = self._draw(parameters, seat)
+        age = max(0, self.agenda.now() - seat.slot.vacant_at - parameters.draw_delay_blocks)
+        doublings = age // max(parameters.draw_step_slots, 1)
+        total = self.processors.total_units(seat.spec.runtime)
+        limit = sortition.limit_of(seat.job.slots, units, total, doublings)
+        if draw is None or self._ticket(seat, who, draw) >= limit:
+            yield Reason.NOT_DRAWN
+
+    def _draw(self, parameters: MatchingParameters, seat: Seat) -> bytes | None:
+        """The beacon that decides about the seat; None as long as it is not known."""
         first = seat.slot.vacant_block + parameters.draw_delay_blocks
         waited = self.system.number - first
         if waited < 0:
-            return False
-        draw = self.beacon.randomness_at(first + waited // REDRAW_BLOCKS * REDRAW_BLOCKS)
-        if draw is None:
-            return False
-        total = max(self.processors.advertised(seat.spec.runtime), 1)
-        age = max(0, self.agenda.now() - seat.slot.vacant_at - parameters.draw_delay_blocks)
-        doublings = min(age // max(parameters.draw_step_slots, 1), TICKET_BITS)
-        limit = (((1 << TICKET_BITS) * ELIGIBLE_PER_SLOT * seat.job.slots) // total) << doublings
-        return self.ticket(seat, who, draw) < limit
+            return None
+        return self.beacon.randomness_at(first + waited // REDRAW_BLOCKS * REDRAW_BLOCKS)
+
+    @staticmethod
+    def _ticket(seat: Seat, who: bytes, draw: bytes) -> int:
+        """The processor's ticket for the seat; without a draw it only breaks ties."""
+        seed = sortition.seed_of(draw, seat.job.id_hash, seat.number, seat.slot.generation)
+        return sortition.ticket_of(seed, who)
 
 
 def ask_of(advert: Advert, spec: JobSpec) -> int:

@@ -12,7 +12,10 @@ PROPOSALS_MAX = 16
 
 
 class Reason(Enum):
-    """Why a processor gets no slot: checked in the order of spec/job-layer.md §4; the first that holds counts."""
+    """Why a processor gets no slot: checked in the order of spec/job-layer.md §4; the first that holds counts.
+
+    NO_STAKE: a public job, and less than one unit of stake; it comes right before NOT_DRAWN.
+    """
 
     SLOT_TAKEN = 0
     NOT_ADVERTISED = 1
@@ -41,6 +44,7 @@ class Reason(Enum):
     START_DELAY = 24
     NOT_DRAWN = 25
     CALENDAR = 26
+    NO_STAKE = 27
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,8 +196,8 @@ class JobClient:
         return found
 
     def advertised(self) -> int:
-        """How many processors are open for work."""
-        return sum(one["advert"] is not None for one in self.rpc.result("processors_list"))
+        """How many processors are open for public work: with an advert and a stake."""
+        return sum(one["advert"] is not None and one["units"] > 0 for one in self.rpc.result("processors_list"))
 
     def block_events(self, number: int) -> list[Any]:
         """All events of one block of the best chain, decoded from its state."""

@@ -62,11 +62,12 @@ ADVERT = Advert(
     consumers=(),
     start_delay_min_ms=0,
 )
+PROCESSOR_PARAMETERS = {"stakeUnit": HDL, "unbondSlots": 60}
 PARAMETERS: dict[str, dict[str, int]] = {
     "matching": {"windowSlots": 2, "fallbackAfterSlots": 4, "advertAgeSlotsMin": 0},
     "jobs": {"retentionSlots": 1_000},
     "juries": {"seatsFirst": 3, "seatsSecond": 0, "seatsThird": 0, "advertAgeSlotsMin": 0},
-    "processors": {"stakeUnit": HDL, "unbondSlots": 60},
+    "processors": dict(PROCESSOR_PARAMETERS),
 }
 
 
@@ -103,7 +104,7 @@ class World:
         self.runtime = Runtime(state, registry, [*self.pallets, self.beacon])
         accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
         self.balances.genesis({"balances": [(who, balance) for who in accounts]})
-        chosen = PARAMETERS if parameters is None else parameters
+        chosen = PARAMETERS if parameters is None else {"processors": PROCESSOR_PARAMETERS, **parameters}
         for pallet in (self.processors, self.escrow, self.reputation, self.jobs, self.matching, self.juries):
             pallet.genesis(chosen.get(pallet.name.lower(), {}))
         self.system.slot = FIRST_SLOT
@@ -161,9 +162,11 @@ class World:
             return type(error)
         return None
 
-    def offer_capacity(self, who: bytes, advert: Advert = ADVERT) -> None:
-        """Register a processor and advertise."""
+    def offer_capacity(self, who: bytes, advert: Advert = ADVERT, stake: int = HDL) -> None:
+        """Register a processor, stake and advertise."""
         self.call("Processors", "register", who, 1)
+        if stake:
+            self.call("Processors", "stake", who, stake)
         self.call("Processors", "advertise", who, advert)
 
     @staticmethod

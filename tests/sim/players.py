@@ -73,7 +73,8 @@ class Players:
     def _duties(self) -> Iterator[Drawn]:
         """Most of the time processors are there, and do what they have to."""
         for name in PROCESSORS:
-            known = self._runtime.processors.adverts.contains(pair_of(name).public)
+            public = pair_of(name).public
+            known = self._runtime.processors.adverts.contains(public) and self._runtime.processors.units(public)
             if not known and self.random.random() < DILIGENT:
                 yield self._processor(name)
         for job, number, slot, name in self._taken():
@@ -135,6 +136,12 @@ class Players:
         public = pair_of(name).public
         if not self._runtime.processors.records.contains(public):
             return name, self._call("Processors", "register", 1)
+        if not self._runtime.processors.units(public) or self.random.random() < 0.1:
+            return name, self._call("Processors", "stake", self.random.choice((HDL, HDL // 3, 70 * HDL)))
+        if self.random.random() < 0.1:
+            name_of = self.random.choice(("unstake", "withdraw_unbonded"))
+            amount = (self.random.choice((1, HDL, 3 * HDL)),) if name_of == "unstake" else ()
+            return name, self._call("Processors", name_of, *amount)
         consumers = tuple(sorted(pair_of(consumer).public for consumer in CONSUMERS))
         advert = replace(ADVERT, consumers=consumers if self.random.random() < 0.3 else ())
         if not self._runtime.processors.adverts.contains(public) or self.random.random() < 0.3:

@@ -172,7 +172,7 @@ class JobsApi:
         return [self._processor(runtime, who) for who in found]
 
     async def get_processor(self, account_: Any, at: Any = None) -> dict[str, Any]:
-        """All that the chain knows of a processor: {processor, record, advert, leases, reputation_ppm, free, held}."""
+        """All that the chain knows of a processor: {processor, record, advert, leases, …}."""
         return self._processor(self._at(at), account(account_))
 
     @staticmethod

@@ -30,7 +30,8 @@ def with_matcher(test: Callable[[ProcessorLab], Awaitable[None]], folder: Path) 
         lab = ProcessorLab(folder)
         for pair in (PAIR, *OTHERS):
             lab.submit(lab.sign(lab.call("Processors", "register", 1), 0, pair))
-            lab.submit(lab.sign(lab.call("Processors", "advertise", ADVERT), 1, pair))
+            lab.submit(lab.sign(lab.call("Processors", "stake", UNIT), 1, pair))
+            lab.submit(lab.sign(lab.call("Processors", "advertise", ADVERT), 2, pair))
         await lab.author_block()
         await test(lab)
 

@@ -43,14 +43,15 @@ async def running(lab: ProcessorLab, nursery: trio.Nursery, **fields: Any) -> No
 
 
 def test_a_processor_presents_itself(tmp_path: Path) -> None:
-    """It registers and advertises by itself, once each, and is silent afterwards."""
+    """It registers, stakes and advertises by itself, once each, and is silent afterwards."""
 
     async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
         assert lab.look().processors.records.contains(PAIR.public)
         nonce = lab.look().system.accounts.get(PAIR.public).nonce
         for _ in range(5):
             await lab.block(nursery)
-        assert lab.look().system.accounts.get(PAIR.public).nonce == nonce == 2
+        assert lab.look().system.accounts.get(PAIR.public).nonce == nonce == 3
+        assert lab.look().processors.units(PAIR.public) == 1
         assert lab.sent() == []
 
     at_work(test, tmp_path)

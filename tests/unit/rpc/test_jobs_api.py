@@ -27,7 +27,7 @@ from node.rpc.methods import Methods
 from node.rpc.subscription import Subscription
 from pallets.jobs import types
 from pallets.jobs.report import BlobOutput, Delivery, Succeeded
-from tests.helpers.chain_lab import BOB, CHARLIE, DAVE, SLOT_MS, Lab
+from tests.helpers.chain_lab import BOB, CHARLIE, DAVE, SLOT_MS, UNIT, Lab
 from tests.helpers.job_world import ADVERT, job_spec
 
 OUTPUT = b"a result" * 100
@@ -103,6 +103,7 @@ class Work:
         """Advertise both processors and register job 0."""
         for one in PROCESSORS:
             self.send(one, "Processors", "register", 1)
+            self.send(one, "Processors", "stake", UNIT)
             self.send(one, "Processors", "advertise", ADVERT)
         await self.blocks()
         spec = replace(job_spec(self.lab.clock.now_ms() + 20 * SLOT_MS), **changes)
@@ -300,6 +301,7 @@ def test_processors_are_listed(tmp_path: Path) -> None:
         assert found["advert"]["runtimes"] == ["wasm", "python"]
         assert set(found["reputation_ppm"]) == {"wasm", "python"}
         assert found["free"] == lab.free(CHARLIE)
+        assert (found["stake"], found["units"]) == ({"bonded": UNIT, "unbonding": []}, 1)
         assert len(await client.call("processors_list", 1)) == 1
         assert (await client.error("processors_get", BOB.address)).code == PROCESSOR_NOT_FOUND
 

@@ -26,6 +26,7 @@ class Blocks:
         self.nonces: dict[bytes, int] = {}
         for pair in (CHARLIE, DAVE):
             self.block((pair, self.call("Processors", "register", 1)))
+            self.block((pair, self.call("Processors", "stake", UNIT)))
             self.block((pair, self.call("Processors", "advertise", ADVERT)))
 
     def call(self, pallet: str, name: str, *arguments: object) -> RuntimeCall:

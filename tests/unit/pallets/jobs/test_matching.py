@@ -121,7 +121,7 @@ def test_a_processor_without_a_free_bond_is_turned_down() -> None:
     """It needs the reward and the existential deposit."""
     world = World(QUIET)
     poor = account("poor processor")
-    world.balances.issue(poor, HDL)
+    world.balances.issue(poor, 2 * HDL)
     world.offer_capacity(poor)
     job = world.register()
     world.slots(3)

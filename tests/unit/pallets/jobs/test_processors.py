@@ -58,7 +58,7 @@ def test_each_field_of_an_advert_has_bounds(field: Field, changes: dict[str, Any
 def test_the_deposit_follows_the_size_of_the_advert_and_comes_back() -> None:
     """Held on advertise, adjusted on change, released with the advert; without money there is no advert."""
     world = World()
-    world.offer_capacity(ONE)
+    world.offer_capacity(ONE, stake=0)
     small = world.balances.held(ONE, HoldReason.STORAGE_DEPOSIT)
     assert small == 10**10 + 10**8 * len(world.processors.adverts.codec.encode(ADVERT))
     world.call("Processors", "advertise", ONE, world.advert(modules=("numpy",)))
