@@ -124,7 +124,7 @@ def test_where_results_are_compared_the_lowest_ticket_per_unit_wins_whatever_it_
         asks = world.advert(pricing=replace(FREE, base=HDL // 4 * (2 + number)))
         world.offer_capacity(who, asks, stake=(number + 1) * HDL)
     for _ in range(6):
-        job = world.register(spec=world.spec(slots=1))
+        job = world.register()  # of two slots: all three are drawn
         world.jobs.specs.put(job, replace(world.jobs.specs.get(job), verification=mode))
         world.slots(DELAY + 1)
         placements = tuple(world.placement(0, who) for who in (THREE, TWO, ONE))
