@@ -29,8 +29,10 @@ sim: setup ## simulated networks, more seeds than make test runs (SEEDS=300, TIE
 soak: setup ## for as long as there is time, with new seeds (PART=sim or jobs, MINUTES=10); the counts add up
 	@$(PYTHON_IN) scripts/soak.py $(if $(PART),--part $(PART)) $(if $(MINUTES),--minutes $(MINUTES))
 
-bench: setup ## import and state tree, as ratios to raw hashing and verification in the same run
+bench: setup ## import, lives of jobs, matching and state tree, as ratios to raw hashing and verification in the same run
 	@$(HEDDLE) benchmark import
+	@$(HEDDLE) benchmark jobs
+	@$(PYTHON_IN) -m benchmarks.matching
 	@$(PYTHON_IN) -m benchmarks.state_tree
 
 mutants: setup ## break rules one by one in a copy; each must make a test fail (NAMES="seal proof" for some)
