@@ -102,7 +102,7 @@ class Paid(Event):
 
 @dataclass(slots=True)
 class Refunded(Event):
-    """What a job had left went back to its payer."""
+    """A part of a job's deposit went back to its payer: what a result left unspent, or all that was left at the end."""
 
     job: U64
     payer: AccountId
@@ -139,6 +139,14 @@ class Fined(Event):
     amount: U128
 
 
+@dataclass(slots=True)
+class FeeBurned(Event):
+    """A part of a job's deposit was burned: a result's share, or the fee for the chain's own work."""
+
+    job: U64
+    amount: U128
+
+
 class DepositNotAvailable(PalletError):
     """The payer cannot lock the job's deposit and keep the existential deposit."""
 
@@ -155,7 +163,7 @@ class Escrow(Pallet):
     """Deposits and bonds."""
 
     name, index = "Escrow", 24
-    events = (Deposited, Paid, Refunded, BondLocked, BondReleased, Fined)
+    events = (Deposited, Paid, Refunded, BondLocked, BondReleased, Fined, FeeBurned)
     errors = (DepositNotAvailable, BondNotAvailable)
 
     def __init__(self, state: State, registry: Registry, balances: Balances) -> None:
@@ -314,11 +322,16 @@ class Escrow(Pallet):
         ledger = self.ledgers.get(job)
         amount = min(amount, getattr(ledger.pots, pot))
         self._take(job, pot, amount, fee=True)
-        self.balances.burn_held(ledger.payer, HoldReason.JOB_ESCROW, amount)
+        if amount:
+            self.balances.burn_held(ledger.payer, HoldReason.JOB_ESCROW, amount)
+            self.emit(FeeBurned(job, amount))
 
     def _give_back(self, job: int, pot: str, amount: int) -> None:
-        self._take(job, pot, amount)
-        self.balances.release(self.ledgers.get(job).payer, HoldReason.JOB_ESCROW, amount)
+        if amount:
+            payer = self.ledgers.get(job).payer
+            self._take(job, pot, amount)
+            self.balances.release(payer, HoldReason.JOB_ESCROW, amount)
+            self.emit(Refunded(job, payer, amount))
 
     def _credit(self, job: int, payer: bytes, target: bytes, amount: int) -> None:
         """Held money of the payer to `target`, by way of `payable` while its account would stay below the minimum."""

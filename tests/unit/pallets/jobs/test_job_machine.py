@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from pallets.balances import HoldReason
-from pallets.escrow import Ledger
+from pallets.escrow import Deposited, FeeBurned, Ledger, Paid, Refunded
 from pallets.jobs import events, types
 from pallets.jobs.failure import AppError, Declined, Failure, InputUnavailable, OutOfResources, Resource, ScriptInvalid
 from pallets.jobs.queries import executions_of
@@ -64,6 +64,13 @@ EXECUTION_STEPS: dict[tuple[str, type[Event]], str] = {
 """The legal transitions, as events tell them; a final AttemptFailed ends the execution."""
 JOB_EVENTS = {kind for _, kind in JOB_STEPS}
 EXECUTION_EVENTS = {kind for _, kind in EXECUTION_STEPS}
+MONEY_EVENTS: dict[type[Event], str] = {
+    Deposited: "deposited",
+    Paid: "paid",
+    FeeBurned: "fees",
+    Refunded: "refunded",
+}
+"""Events that tell of a job's money, and the field of its ledger that they add up to."""
 ENDS = {JobState.DONE, JobState.CANCELLED, JobState.EXPIRED}
 
 who = st.sampled_from(EVERYONE)
@@ -133,6 +140,7 @@ class JobMachine(RuleBasedStateMachine):
         self.states: dict[int, JobState] = {}
         self.job_steps: dict[int, str] = {}
         self.execution_steps: dict[tuple[int, int, int], tuple[str, int]] = {}
+        self.money_told: dict[int, dict[str, int]] = {}
 
     def attempt(self, pallet: str, name: str, signer: bytes, *arguments: object) -> bool:
         """Make a call; a refused one must change nothing."""
@@ -332,7 +340,10 @@ class JobMachine(RuleBasedStateMachine):
 
     @invariant()
     def only_legal_transitions(self) -> None:
-        """Every event is a legal step of its job or execution, each retry raises the attempt by one, ends absorb."""
+        """Every event is a legal step of its job or execution, each retry raises the attempt by one, ends absorb.
+
+        What the events tell of a job's money adds up to its ledger.
+        """
         for _, event in self.world.state.events:
             kind = type(event)
             if kind in JOB_EVENTS:
@@ -341,7 +352,12 @@ class JobMachine(RuleBasedStateMachine):
                 self.job_steps[event.job] = JOB_STEPS[before, kind]
             elif kind in EXECUTION_EVENTS:
                 self.step_execution(event)
+            elif kind in MONEY_EVENTS:
+                self.money_told.setdefault(event.job, dict.fromkeys(MONEY_EVENTS.values(), 0))
+                self.money_told[event.job][MONEY_EVENTS[kind]] += event.amount
         self.world.state.events.clear()
+        for job, ledger in self.world.escrow.ledgers.items():
+            assert self.money_told[job] == {name: getattr(ledger, name) for name in MONEY_EVENTS.values()}
         for job in self.states:
             self.states[job] = self.world.job(job).state
             over = self.states[job] in ENDS
