@@ -49,7 +49,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Pots:
-    """What is still held for one job, by purpose."""
+    """What is still held for one job, by purpose; `spare` is what the payer added without one."""
 
     reward: U128 = 0
     verify: U128 = 0
@@ -57,9 +57,11 @@ class Pots:
     gas: U128 = 0
     friction: U128 = 0
     storage: U128 = 0
+    spare: U128 = 0
 
     def total(self) -> int:
-        return self.reward + self.verify + self.error + self.gas + self.friction + self.storage
+        """All of them."""
+        return self.reward + self.verify + self.error + self.gas + self.friction + self.storage + self.spare
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +211,26 @@ class Escrow(Pallet):
         self.balances.hold(payer, HoldReason.JOB_ESCROW, total)
         self.ledgers.put(job, Ledger(payer, pots, total, 0, 0, 0))
         self.emit(Deposited(job, payer, total))
+
+    def top_up(self, job: int, amount: int) -> None:
+        """Hold more of the payer's money, for whatever the job may need later. Raises DepositNotAvailable."""
+        ledger = self.ledgers.get(job)
+        if self.balances.free(ledger.payer) - amount < self.balances.existential_deposit:
+            raise DepositNotAvailable
+        self.balances.hold(ledger.payer, HoldReason.JOB_ESCROW, amount)
+        pots = replace(ledger.pots, spare=ledger.pots.spare + amount)
+        self.ledgers.put(job, replace(ledger, pots=pots, deposited=ledger.deposited + amount))
+        self.emit(Deposited(job, ledger.payer, amount))
+
+    def extend(self, job: int, more: Pots) -> None:
+        """Enlarge the pots: from the spare one, and what it lacks from the payer. Raises DepositNotAvailable."""
+        missing = more.total() - self.ledgers.get(job).pots.spare
+        if missing > 0:
+            self.top_up(job, missing)
+        ledger = self.ledgers.get(job)
+        grown = {name: getattr(ledger.pots, name) + getattr(more, name) for name in Pots.__slots__}
+        grown["spare"] -= more.total()
+        self.ledgers.put(job, replace(ledger, pots=Pots(**grown)))
 
     def accept(self, job: int, reward: int, ask: int, processor: bytes, matcher: bytes | None) -> int:
         """M3: one accepted execution. Returns what the processor got."""

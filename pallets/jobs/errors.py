@@ -48,6 +48,7 @@ class Field(IntEnum):
     INSTANT_MATCH = 37
     ATTESTATION = 38
     REPUTATION = 39
+    TOP_UP = 40
 
 
 class NotYetSupported(PalletError):
@@ -254,6 +255,24 @@ class QueueFull(PalletError):
     index = 33
 
 
+class AlreadyPaused(PalletError):
+    """The job is paused already."""
+
+    index = 34
+
+
+class NotPaused(PalletError):
+    """The job is not paused."""
+
+    index = 35
+
+
+class ExtensionTooLate(PalletError):
+    """A slot of the job has had its last execution already."""
+
+    index = 36
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -289,4 +308,7 @@ ERRORS = (
     SlotNotFound,
     KeyMismatch,
     QueueFull,
+    AlreadyPaused,
+    NotPaused,
+    ExtensionTooLate,
 )

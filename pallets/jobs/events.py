@@ -195,6 +195,37 @@ class JobForgotten(Event):
     job: U64
 
 
+@dataclass(slots=True)
+class JobPaused(Event):
+    """The owner paused a job."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class JobResumed(Event):
+    """The owner ended a pause."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class JobToppedUp(Event):
+    """The owner added money to a job."""
+
+    job: U64
+    amount: U128
+
+
+@dataclass(slots=True)
+class JobExtended(Event):
+    """The owner moved the end of a job's schedule; `executions` is the new number per slot."""
+
+    job: U64
+    end_ms: U64
+    executions: U32
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -215,4 +246,8 @@ EVENTS = (
     ExecutionCancelled,
     JobDone,
     JobForgotten,
+    JobPaused,
+    JobResumed,
+    JobToppedUp,
+    JobExtended,
 )

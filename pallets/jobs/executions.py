@@ -23,7 +23,7 @@ LIVE_EXECUTION_STATES = (ExecutionState.SCHEDULED, ExecutionState.RUNNING, Execu
 def bring_up(store: JobStore, id: int, number: int) -> None:
     """Materialise the executions of an assigned job's slot whose start is near; skip those an outage swallowed."""
     job = store.jobs.get(id)
-    if job.state is not JobState.ASSIGNED:
+    if job.state is not JobState.ASSIGNED or job.paused_at is not None:
         return
     spec, slot, now = store.specs.get(id), store.slot(id, number), store.system.now_ms
     if slot.state is SlotState.CLOSED:

@@ -112,6 +112,12 @@ class TapeInconsistent(Failure):
     """The published tape does not belong to a run of the script: what a juror finds, not what a processor reports."""
 
 
+@variant(13)
+@dataclass(frozen=True, slots=True)
+class Paused(Failure):
+    """The job was paused for so long that the processor was let go, without fault."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,

@@ -18,7 +18,8 @@ from typing import Annotated, Any
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
-from pallets.jobs import bounds, checks, ending, executions, slots
+from pallets.jobs import bounds, checks, ending, executions, slots, terms
+from pallets.jobs.consumer import ConsumerCalls
 from pallets.jobs.errors import (
     AgendaOverloaded,
     ExecutionNotLive,
@@ -26,7 +27,6 @@ from pallets.jobs.errors import (
     KeyMismatch,
     NotAcknowledged,
     NotOffered,
-    NotOwner,
     NotRunning,
     NotScheduled,
     NotTheProcessor,
@@ -60,8 +60,8 @@ from pallets.jobs.records import (
     SlotState,
 )
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Output, Succeeded
-from pallets.jobs.schedule import RUN_GRACE_SLOTS, retry_grace_slots, retry_horizon_ms, start_of
-from pallets.jobs.store import JOB_KIND, SLOT_KIND, JobParameters, JobStore
+from pallets.jobs.schedule import RUN_GRACE_SLOTS, start_of
+from pallets.jobs.store import JOB_KIND, SLOT_KIND, WHOLE_JOB, JobParameters
 from pallets.jobs.types import JobSpec
 from pallets.jobs.validate import check_spec, is_blob
 from pallets.parameters import parameters_from
@@ -74,18 +74,14 @@ from runtime.scale import U8, U16, U32, U64, Fixed, Registry
 from runtime.state import State
 from runtime.types import ZERO_HASH
 
-SLOT_BYTES = 512
-"""What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
 NOTICE_SLOTS_MIN = 300
 NOTICE_INTERVALS = 2
 PERMILLE_MAX = 1_000
-WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=8 * bounds.SLOTS_MAX)
-"""The worst case of nearly every call: what is due may end the job, with all its slots, leases and bonds."""
 WAKE_PS = WHOLE_JOB.weight_ps
 RUNNING = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
 
 
-class Jobs(JobStore):
+class Jobs(ConsumerCalls):
     """The calls of jobs."""
 
     def __init__(
@@ -122,11 +118,8 @@ class Jobs(JobStore):
         if self.queue.count.get() >= self.parameters.get().open_jobs_max:
             raise QueueFull
         job_id, sequence = self.next_job.get(), self.sequences.get(origin.who)
-        encoded = self.specs.codec.encode(spec)
-        stored_bytes = len(encoded) + SLOT_BYTES * spec.slots
-        pots = self.escrow.pots_of(spec.reward, spec.slots, count, spec.retry.attempts_max, stored_bytes)
-        self.escrow.open(job_id, origin.who, pots)
-        job = self._new_job(origin.who, sequence, spec, blake2b256(encoded), count)
+        self.escrow.open(job_id, origin.who, terms.deposit(self, spec, count))
+        job = self._new_job(origin.who, sequence, spec, blake2b256(self.specs.codec.encode(spec)), count)
         self.jobs.put(job_id, job)
         self.specs.put(job_id, spec)
         self.job_by_hash.put(job.id_hash, job_id)
@@ -138,8 +131,6 @@ class Jobs(JobStore):
         slots.rearm_job(self, job_id)
 
     def _new_job(self, owner: bytes, sequence: int, spec: JobSpec, spec_hash: bytes, count: int) -> Job:
-        clock, schedule, slots_of = self.agenda.now(), spec.schedule, self.agenda.slots_of
-        last_ms = max(0, schedule.end_ms - self.system.now_ms) + schedule.start_delay_max_ms * 2 + schedule.duration_ms
         return Job(
             id_hash=job_hash(self.system.genesis_hash, owner, sequence, spec_hash),
             owner=owner,
@@ -153,10 +144,10 @@ class Jobs(JobStore):
             reward=spec.reward,
             registered_slot=self.system.slot,
             registered_block=self.system.number,
-            registered_at=clock,
+            registered_at=self.agenda.now(),
             ended_slot=0,
-            queue_deadline=clock + slots_of(spec.timeouts.queue_ms),
-            total_deadline=clock + slots_of(last_ms + retry_horizon_ms(spec)) + retry_grace_slots(spec),
+            queue_deadline=terms.queue_deadline(self, spec),
+            total_deadline=terms.total_deadline(self, spec),
             vacant=spec.slots,
             acknowledged=0,
             closed_slots=0,
@@ -167,14 +158,14 @@ class Jobs(JobStore):
             last_failure=None,
             wake=0,
             seed=ZERO_HASH,
+            paused_at=None,
+            leave_until_ms=0,
         )
 
     @call(index=1, weight=WHOLE_JOB, refundable=True)
     def cancel(self, origin: Signed, job: U64) -> None:
         """End a job of one's own; processors get what they have earned, the rest comes back."""
-        slots.advance_job(self, self._existing(job))
-        if self.live_job(job).owner != origin.who:
-            raise NotOwner
+        self._own(origin.who, job)
         ending.finish(self, job, JobCancelled())
 
     # The processor: promises.
@@ -228,9 +219,12 @@ class Jobs(JobStore):
             slots.rearm(self, job, slot)
 
     def _may_leave(self, id: int, number: int, slot: Slot) -> bool:
-        """Whether the others were awaited long enough, or the notice is long enough."""
-        if self.jobs.get(id).state is not JobState.ASSIGNED:
+        """Whether the others were awaited long enough, the notice is long enough, or the owner changed the terms."""
+        job = self.jobs.get(id)
+        if job.state is not JobState.ASSIGNED:
             return self.agenda.now() >= slot.deadline
+        if job.paused_at is not None or self.system.now_ms < job.leave_until_ms:
+            return not slot.live
         schedule = self.specs.get(id).schedule
         notice = max(NOTICE_INTERVALS * schedule.interval_ms, NOTICE_SLOTS_MIN * self.system.slot_ms)
         next_start = start_of(schedule, slot.start_delay_ms, slot.next)

@@ -109,6 +109,8 @@ class Job:
     `vacant`, `acknowledged` and `closed_slots` count slots; `closed`, `accepted` and `skipped` (execution, slot) pairs.
     `wake` is the chain slot at which the agenda looks at the job. `_at` fields and deadlines are in A. `seed` is drawn
     from the beacon when the job is assigned, after every promise was signed: it feeds the chance that scripts see.
+    `paused_at` is set while the job is paused. Until `leave_until_ms` processors may resign freely, because the owner
+    changed what they had promised.
     """
 
     id_hash: Hash
@@ -137,6 +139,8 @@ class Job:
     last_failure: Failure | None
     wake: U64
     seed: Hash
+    paused_at: U64 | None
+    leave_until_ms: U64
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pallets.jobs.events import (
     SlotVacated,
 )
 from pallets.jobs.executions import COMING_UP_MS
-from pallets.jobs.failure import AckTimeout, Failure, NodeLost, RunTimeout
+from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, RunTimeout
 from pallets.jobs.records import (
     LIVE_STATES,
     Execution,
@@ -40,6 +40,9 @@ _seed = personal(b"heddle/jobseed")
 LOST_QUARTERS, TIMEOUT_QUARTERS, UNANSWERED_QUARTERS = 4, 2, 1
 LOST_HALVES, TIMEOUT_HALVES = 2, 1
 UNANSWERED_DEBITED = 2
+HELD = (SlotState.OFFERED, SlotState.ACKNOWLEDGED)
+PAUSE_MS_MAX = 3_600_000
+"""A pause that lasts longer lets the processors go (spec/job-layer.md §1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +153,8 @@ def advance(store: JobStore, id: int, number: int) -> None:
         _unanswered(store, id, number, slot)
     elif slot.live:
         _check_executions(store, id, number, slot, clock)
+    if store.is_live(id) and _let_go_at(store, id, number) in range(1, clock + 1):
+        vacate(store, id, number, Paused(), {})
     if store.is_live(id):
         rearm(store, id, number)
 
@@ -184,6 +189,17 @@ def _check_executions(store: JobStore, id: int, number: int, slot: Slot, clock: 
         return
     for execution, failure in overdue.items():
         executions.end_attempt(store, id, number, execution, failure)
+
+
+def _let_go_at(store: JobStore, id: int, number: int) -> int:
+    """When (A) the pause of a job lets a slot's processor go, 0 if not: what runs may end first."""
+    job, slot = store.jobs.get(id), store.slot(id, number)
+    if job.paused_at is None or slot.state not in HELD:
+        return 0
+    records = [store.executions.get((id, number, execution)) for execution in slot.live]
+    if any(record.state is not ExecutionState.SCHEDULED for record in records):
+        return 0
+    return job.paused_at + store.agenda.slots_of(PAUSE_MS_MAX)
 
 
 def overdue_failure(record: Execution, clock: int, *, long_run: bool) -> Failure | None:
@@ -236,7 +252,11 @@ def _due_slots(store: JobStore, id: int, number: int, slot: Slot) -> Iterator[in
             yield record.heartbeat_at + SUSPECT_SLOTS + offset
         elif long_run and record.state is ExecutionState.SUSPECT:
             yield record.heartbeat_at + 2 * SUSPECT_SLOTS + offset
-    if job.state is JobState.ASSIGNED and slot.next < job.executions and len(slot.live) < bounds.LIVE_PER_SLOT_MAX:
+    let_go_at = _let_go_at(store, id, number)
+    if let_go_at:
+        yield let_go_at + offset
+    comes_up = job.state is JobState.ASSIGNED and job.paused_at is None and slot.next < job.executions
+    if comes_up and len(slot.live) < bounds.LIVE_PER_SLOT_MAX:
         coming_up = start_of(spec.schedule, slot.start_delay_ms, slot.next) - COMING_UP_MS
         yield store.agenda.slots_of(max(0, coming_up))
 

@@ -19,7 +19,7 @@ from pallets.jobs.types import JobSpec
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System
-from runtime.pallet import Pallet
+from runtime.pallet import Cost, Pallet
 from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
 from runtime.storage import TWOX, Map, Value
@@ -29,7 +29,9 @@ JOB_KIND = 1
 SLOT_KIND = 2
 SLOT_BITS = 6
 """The agenda's id of a slot is job · 64 + slot."""
-REASONS_MAX = 32
+REASONS_MAX = 64
+WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=8 * bounds.SLOTS_MAX)
+"""The worst case of nearly every call: what is due may end the job, with all its slots, leases and bonds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +203,7 @@ class JobStore(Pallet):
 
 def wants_processors(job: Job) -> bool:
     """Whether slots of the job may be matched now."""
-    return job.state in LIVE_STATES and job.vacant > 0
+    return job.state in LIVE_STATES and job.vacant > 0 and job.paused_at is None
 
 
 def new_slot(job: Job) -> Slot:

@@ -103,6 +103,8 @@ class Eligibility:
         """The candidate, or the first reason against it."""
         if seat.slot.state is not SlotState.VACANT:
             return Reason.SLOT_TAKEN
+        if seat.job.paused_at is not None:
+            return Reason.PAUSED
         advert = self.processors.adverts.find(who)
         if advert is None:
             return Reason.NOT_ADVERTISED

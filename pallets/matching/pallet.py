@@ -17,9 +17,8 @@ from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import slots
 from pallets.jobs.bounds import SLOTS_MAX
-from pallets.jobs.pallet import WHOLE_JOB
 from pallets.jobs.records import SlotState
-from pallets.jobs.store import REASONS_MAX, SLOT_BITS, JobStore
+from pallets.jobs.store import REASONS_MAX, SLOT_BITS, WHOLE_JOB, JobStore
 from pallets.jobs.types import Known, Personal
 from pallets.matching.eligibility import Candidate, Eligibility, Seat
 from pallets.matching.types import PROPOSALS_MAX, MatchingParameters, Placement, Proposal, Reason, Window

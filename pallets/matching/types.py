@@ -45,6 +45,7 @@ class Reason(Enum):
     NOT_DRAWN = 25
     CALENDAR = 26
     NO_STAKE = 27
+    PAUSED = 28
 
 
 @dataclass(frozen=True, slots=True)

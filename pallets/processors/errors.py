@@ -90,6 +90,12 @@ class NothingToWithdraw(PalletError):
     index = 11
 
 
+class NoRoomInCalendar(PalletError):
+    """A processor has no room in its calendar for a longer lease, or offers nothing any more."""
+
+    index = 12
+
+
 ERRORS = (
     NotRegistered,
     AlreadyRegistered,
@@ -103,4 +109,5 @@ ERRORS = (
     InsufficientStake,
     TooManyUnbonding,
     NothingToWithdraw,
+    NoRoomInCalendar,
 )

@@ -11,12 +11,14 @@ from typing import Any
 
 from pallets.balances import HoldReason
 from pallets.parameters import parameters_from
+from pallets.processors import calendar
 from pallets.processors.calendar import Lease
 from pallets.processors.errors import (
     ERRORS,
     AdvertOutOfBounds,
     AlreadyRegistered,
     Field,
+    NoRoomInCalendar,
     NotAdvertised,
     NotPaired,
     PairingCounter,
@@ -155,6 +157,15 @@ class Processors(Stakes):
     def reserve(self, who: bytes, lease: Lease) -> None:
         """Enter a lease that `capacity_left` allowed."""
         self.leases.put(who, (*self.leases.get(who), lease))
+
+    def lengthen(self, who: bytes, job: int, slot: int, count: int) -> None:
+        """Add intervals to the lease for a job's slot. Raises NoRoomInCalendar."""
+        leases, advert = self.leases.get(who), self.adverts.find(who)
+        others = tuple(lease for lease in leases if (lease.job, lease.slot) != (job, slot))
+        longer = [replace(lease, count=lease.count + count) for lease in leases if lease not in others]
+        if advert is None or not all(calendar.fits(advert.capacity, others, lease) for lease in longer):
+            raise NoRoomInCalendar
+        self.leases.put(who, (*others, *longer))
 
     def free(self, who: bytes, job: int, slot: int) -> None:
         """Take the lease for a job's slot out of the calendar."""

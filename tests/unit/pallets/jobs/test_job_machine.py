@@ -17,6 +17,7 @@ from pallets.jobs.records import LIVE_STATES, ExecutionState, JobState
 from pallets.processors.calendar import Lease
 from runtime.errors import DispatchError
 from runtime.pallet import Event
+from tests.helpers.job_life_rules import OwnerRules
 from tests.helpers.job_world import (
     ADVERT,
     ALICE,
@@ -129,7 +130,7 @@ shapes = st.builds(
 ends = st.one_of(st.none(), st.none(), failures)
 
 
-class JobMachine(RuleBasedStateMachine):
+class JobMachine(OwnerRules, RuleBasedStateMachine):
     """Calls in any order by anyone, right and wrong."""
 
     def __init__(self) -> None:

@@ -1,0 +1,28 @@
+"""What follows from a specification: the deposit and the deadlines, at registration and when the terms change."""
+
+from pallets.escrow import Pots
+from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms
+from pallets.jobs.store import JobStore
+from pallets.jobs.types import JobSpec
+
+SLOT_BYTES = 512
+"""What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
+
+
+def deposit(store: JobStore, spec: JobSpec, executions: int) -> Pots:
+    """What has to be held for a job with so many executions per slot."""
+    stored_bytes = len(store.specs.codec.encode(spec)) + SLOT_BYTES * spec.slots
+    return store.escrow.pots_of(spec.reward, spec.slots, executions, spec.retry.attempts_max, stored_bytes)
+
+
+def queue_deadline(store: JobStore, spec: JobSpec) -> int:
+    """Until when, in A, a job that begins to wait now may wait for processors."""
+    return store.agenda.now() + store.agenda.slots_of(spec.timeouts.queue_ms)
+
+
+def total_deadline(store: JobStore, spec: JobSpec) -> int:
+    """D_total, in A: the end of the schedule and the longest that the last execution may take from there."""
+    schedule = spec.schedule
+    last_ms = max(0, schedule.end_ms - store.system.now_ms) + schedule.start_delay_max_ms * 2 + schedule.duration_ms
+    slots = store.agenda.slots_of(last_ms + retry_horizon_ms(spec))
+    return store.agenda.now() + slots + retry_grace_slots(spec)

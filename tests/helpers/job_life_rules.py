@@ -1,0 +1,60 @@
+"""Rules for the job machine: what owners do with their jobs while these live."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from pallets.jobs.queue import rank
+from tests.helpers.job_world import ALICE, BOB, CAROL, HDL, MATCHER, PROCESSORS, World
+
+someone = st.sampled_from((None, None, None, ALICE, BOB, CAROL, MATCHER, PROCESSORS[0]))
+"""None: the owner itself, who is asked most often."""
+
+
+class OwnerRules:
+    """Mixed into a machine that has a `world`, `attempt` and `pick`."""
+
+    world: World
+
+    def attempt(self, pallet: str, name: str, signer: bytes, *arguments: object) -> bool:
+        """Make a call; a refused one must change nothing."""
+        raise NotImplementedError
+
+    def pick(self, number: int) -> int | None:
+        """A job, live ones first."""
+        raise NotImplementedError
+
+    def by_owner(self, name: str, job: int, other: bytes | None, *arguments: object) -> None:
+        """A call about a job by its owner, or by `other`, who must not succeed in the owner's place."""
+        found = self.pick(job)
+        if found is None:
+            return
+        owner = self.world.job(found).owner
+        done = self.attempt("Jobs", name, other or owner, found, *arguments)
+        assert not done or other in (None, owner)
+
+    @rule(job=st.integers(0, 20), other=someone, resume=st.booleans())
+    def pause_or_resume(self, job: int, other: bytes | None, resume: bool) -> None:
+        """The owner pauses, or goes on."""
+        self.by_owner("resume" if resume else "pause", job, other)
+
+    @rule(job=st.integers(0, 20), other=someone, amount=st.sampled_from([0, 1, HDL, 20_000 * HDL]))
+    def top_up(self, job: int, other: bytes | None, amount: int) -> None:
+        """The owner adds money, sometimes more than there is."""
+        self.by_owner("top_up", job, other, amount)
+
+    @rule(job=st.integers(0, 20), other=someone, later_ms=st.sampled_from([-1, 1, 30_000, 300_000, 10**12]))
+    def extend(self, job: int, other: bytes | None, later_ms: int) -> None:
+        """The owner moves the end on, or tries to move it back or too far."""
+        found = self.pick(job)
+        if found is not None:
+            end_ms = self.world.jobs.specs.get(found).schedule.end_ms
+            self.by_owner("extend", job, other, end_ms + later_ms)
+
+    @rule()
+    def look_at_the_queue(self) -> None:
+        """Its order is that of the ranks."""
+        queue, clock = self.world.jobs.queue, self.world.agenda.now()
+        order = list(queue.in_order(clock))
+        assert order == sorted(order, key=lambda job: rank(queue.places.get(job), clock, job))
