@@ -163,20 +163,43 @@ def watch(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption
 
 
 @app.command()
-def logs(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
-    """Print what has happened to a job so far, with every failure's message."""
+def timeline(
+    job: JobArgument,
+    *,
+    events: Annotated[
+        bool, typer.Option("--events", help="Print every event as a line instead of the tables.")
+    ] = False,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell a job's story so far: every attempt with its times and reason, and where every planck went."""
+    from dataclasses import asdict
+
+    from cli.job_story import attempts_of, draw_story, movements_of, sums_of
     from cli.job_timeline import Timeline
     from cli.job_watch import past_events, print_lines
     from cli.rpc_client import RpcClient
 
     with RpcClient(url) as rpc:
         view = view_of(rpc, job)
-        events = past_events(rpc, view["id"], view["job"]["registered_block"])
-    timeline = Timeline(view["id"])
-    for event in events:
-        timeline.hear({"kind": "event", **event})
-    document = {"job": view["id"], "state": view["job"]["state"], "end": view["job"]["end"], "events": events}
-    emit(document, as_json=as_json, human=lambda _console: print_lines(timeline, timeline.lines))
+        told = past_events(rpc, view["id"], view["job"]["registered_block"])
+    if events and not as_json:
+        line_by_line = Timeline(view["id"])
+        for event in told:
+            line_by_line.hear({"kind": "event", **event})
+        print_lines(line_by_line, line_by_line.lines)
+        return
+    movements = movements_of(told)
+    sums = sums_of(movements)
+    document = {
+        "job": view["id"],
+        "state": view["job"]["state"],
+        "end": view["job"]["end"],
+        "attempts": [asdict(one) for one in attempts_of(told)],
+        "money": {**asdict(sums), "held": sums.held, "movements": [asdict(one) for one in movements]},
+        "events": told,
+    }
+    emit(document, as_json=as_json, human=draw_story(view, told))
 
 
 @app.command()
@@ -237,12 +260,13 @@ def cancel(
 @app.command()
 def why(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption = False) -> None:
     """Say why a job waits: which processors cannot take it, and for what reason."""
-    from cli.job_report import draw_reasons
+    from cli.job_reasons import draw_reasons, explained
     from cli.rpc_client import RpcClient
 
     with RpcClient(url) as rpc:
         view = view_of(rpc, job)
         document = {**rpc.call("jobs_explain", view["id"]), "state": view["job"]["state"]}
+    document["reasons"] = explained(document)
     emit(document, as_json=as_json, human=draw_reasons(document))
 
 
@@ -283,5 +307,5 @@ def watch_to_end(url: str, job: int, name: str, *, as_json: bool) -> None:
     if timeline.succeeded:
         note(f"job {job} is {timeline.state}; get its result with `heddle job result {job}`", as_json=as_json)
         return
-    note(f"job {job} is {timeline.state}, {end_text(timeline.end)}; see `heddle job logs {job}`", as_json=as_json)
+    note(f"job {job} is {timeline.state}, {end_text(timeline.end)}; see `heddle job timeline {job}`", as_json=as_json)
     raise typer.Exit(JOB_FAILED)

@@ -89,24 +89,3 @@ def destination_text(value: Any) -> str:
     """A destination in words."""
     kind, inside = variant_of(value)
     return " ".join((kind.lower(), *(str(one) for one in inside.values())))
-
-
-def draw_reasons(document: dict[str, Any]) -> Draw:
-    """Why a job waits."""
-    rows = [[reason, count, "now"] for reason, count in document["now"].items()]
-    rows += [[reason, count, "so far"] for reason, count in document["so_far"].items()]
-
-    def draw(target: "Console") -> None:
-        if document["slot"] is None:
-            target.print(f"It waits for no processor: it is {document['state'].upper()}.")
-        elif document["eligible"]:
-            able = f"{document['eligible']} processors could take slot {document['slot']} now"
-            target.print(f"{able}: the next blocks decide.")
-        elif not document["now"]:
-            target.print("No processor has an advert: start one with `heddle node --processor`.")
-        else:
-            target.print(f"No processor can take slot {document['slot']} now.")
-        if rows:
-            table(("reason", "processors", "when"), rows, empty="")(target)
-
-    return draw

@@ -53,7 +53,7 @@ def fetch_result(rpc: RpcClient, view: dict[str, Any], slot: int | None, executi
     failed = [answer for answer in known if answer["failure"] is not None]
     if failed:
         why = failure_text(failed[0]["failure"])
-        raise NotFound(f"execution {execution} of job {job} failed: {why}", f"see `heddle job logs {job}`")
+        raise NotFound(f"execution {execution} of job {job} failed: {why}", f"see `heddle job timeline {job}`")
     raise NotFound(f"execution {execution} of job {job} is {known[0]['state']}", f"wait: `heddle job watch {job}`")
 
 

@@ -1,0 +1,204 @@
+"""A job's story told from its events: every attempt with its times, processor and reason, and where the money went.
+
+It does no I/O. Times are milliseconds of chain time since the registration; amounts are planck.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cli.amounts import format_amount
+from cli.job_timeline import end_text, failure_text, short
+from cli.output import fields, table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Event = dict[str, Any]
+ROWS_SHOWN_MAX = 200
+"""Attempts and movements drawn for people, the latest; --json has all."""
+ENDS = {
+    "ExecutionAccepted": "accepted",
+    "ExecutionRejected": "rejected",
+    "ExecutionCancelled": "cancelled",
+}
+STEPS = {
+    "ExecutionStarted": "running",
+    "ExecutionProgressed": "running",
+    "ExecutionSuspected": "suspect",
+    "ExecutionCommitted": "committed",
+    "ExecutionReported": "reported",
+    "ExecutionDisputed": "disputed",
+}
+CAUSES = {**ENDS, "AttemptFailed": "failed"}
+MONEY = {
+    "Deposited": "deposited",
+    "Paid": "paid to",
+    "FeeBurned": "burned",
+    "Refunded": "back to the payer",
+}
+"""The events that tell of a job's deposit."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one execution on one slot. Times are None until they have come."""
+
+    slot: int
+    execution: int
+    attempt: int
+    state: str = "scheduled"
+    processor: str = ""
+    due_ms: int | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    reason: str = ""
+    paid: int = 0
+
+
+@dataclass(frozen=True)
+class Movement:
+    """Money that came into a job's deposit (positive) or left it (negative), and what was held afterwards."""
+
+    after_ms: int
+    block: int
+    kind: str
+    what: str
+    amount: int
+    held: int
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A job's money: deposited == paid + fees + refunded + held, always."""
+
+    deposited: int = 0
+    paid: int = 0
+    fees: int = 0
+    refunded: int = 0
+
+    @property
+    def held(self) -> int:
+        """What is still held for the job."""
+        return self.deposited - self.paid - self.fees - self.refunded
+
+
+def attempts_of(events: Sequence[Event]) -> list[Attempt]:
+    """Every attempt, by slot, execution and attempt."""
+    attempts: dict[tuple[int, int, int], Attempt] = {}
+    begun_ms = events[0]["time_ms"] if events else 0
+    for event in events:
+        about = event["fields"]
+        if not {"slot", "execution", "attempt"} <= set(about):
+            continue
+        key = (about["slot"], about["execution"], about["attempt"])
+        before = attempts.get(key) or Attempt(*key)
+        attempts[key] = _after(before, event["event"], about, event["time_ms"] - begun_ms, begun_ms)
+    return [attempts[key] for key in sorted(attempts)]
+
+
+def _after(attempt: Attempt, name: str, about: dict[str, Any], now_ms: int, begun_ms: int) -> Attempt:
+    """An attempt after one event of it."""
+    if about.get("processor_address"):
+        attempt = replace(attempt, processor=about["processor_address"])
+    if name == "ExecutionScheduled":
+        return replace(attempt, due_ms=about["due_ms"] - begun_ms)
+    if name == "ExecutionStarted":
+        attempt = replace(attempt, started_ms=now_ms)
+    if name == "AttemptFailed":
+        reason = failure_text(about["failure"]) + (f": {about['message']}" if about["message"] else "")
+        state = "failed" if about["final"] else "failed, tried again"
+        return replace(attempt, state=state, ended_ms=now_ms, reason=reason)
+    if name in ENDS:
+        return replace(attempt, state=ENDS[name], ended_ms=now_ms, paid=about.get("paid", 0))
+    return replace(attempt, state=STEPS.get(name, attempt.state))
+
+
+def movements_of(events: Sequence[Event]) -> list[Movement]:
+    """Every movement of the job's deposit, with what was held after it."""
+    begun_ms = events[0]["time_ms"] if events else 0
+    movements, held = [], 0
+    for place, event in enumerate(events):
+        kind, about = event["event"], event["fields"]
+        if kind not in MONEY:
+            continue
+        amount = about["amount"] if kind == "Deposited" else -about["amount"]
+        held += amount
+        what = MONEY[kind] + (f" {short(about['to_address'])}" if kind == "Paid" else "")
+        why = _cause(events, place)
+        what += f", {why}" if why else ""
+        movements.append(Movement(event["time_ms"] - begun_ms, event["block"], kind, what, amount, held))
+    return movements
+
+
+def _cause(events: Sequence[Event], place: int) -> str:
+    """Why money moved: the nearest end of an attempt, or of the job, told by the same transaction."""
+    here = (events[place]["hash"], events[place].get("extrinsic"))
+    same = [one for one in events[place + 1 :] if (one["hash"], one.get("extrinsic")) == here]
+    for event in same:
+        about = event["fields"]
+        if event["event"] in CAUSES:
+            return f"execution {about['execution']} on slot {about['slot']} {CAUSES[event['event']]}"
+        if event["event"] == "JobDone":
+            return f"the job {end_text(about['outcome'])}"
+    return ""
+
+
+def sums_of(movements: Sequence[Movement]) -> Sums:
+    """The same totals as the chain's ledger has."""
+
+    def total(kind: str) -> int:
+        return sum(abs(one.amount) for one in movements if one.kind == kind)
+
+    return Sums(total("Deposited"), total("Paid"), total("FeeBurned"), total("Refunded"))
+
+
+def draw_story(view: dict[str, Any], events: Sequence[Event]) -> Callable[["Console"], None]:
+    """Attempts, then money."""
+    attempts, movements = attempts_of(events), movements_of(events)
+    sums, job = sums_of(movements), view["job"]
+    state = job["state"].upper() + (f", {end_text(job['end'])}" if job["end"] else "")
+    rows = [
+        [
+            one.slot,
+            one.execution,
+            one.attempt,
+            short(one.processor) or "-",
+            _time(one.due_ms),
+            _time(one.started_ms),
+            _time(one.ended_ms),
+            one.state,
+            one.reason,
+        ]
+        for one in attempts[-ROWS_SHOWN_MAX:]
+    ]
+    money = [
+        [_time(one.after_ms), f"#{one.block}", one.what, _signed(one.amount), format_amount(one.held)]
+        for one in movements[-ROWS_SHOWN_MAX:]
+    ]
+    left_out = [
+        f"{len(found) - ROWS_SHOWN_MAX} earlier {name} are left out; --json has all"
+        for name, found in (("attempts", attempts), ("movements", movements))
+        if len(found) > ROWS_SHOWN_MAX
+    ]
+    parts = (sums.paid, sums.fees, sums.refunded, sums.held)
+    paid, fees, refunded, held = map(format_amount, parts)
+    equation = f"{format_amount(sums.deposited)} = {paid} paid + {fees} burned + {refunded} back + {held} held"
+
+    def draw(target: "Console") -> None:
+        fields({"job": view["id"], "state": state, "deposit": equation})(target)
+        heads = ("slot", "execution", "attempt", "processor", "due", "started", "ended", "how", "why")
+        table(heads, rows, empty="No execution has come up yet.")(target)
+        table(("after", "block", "money", "amount", "held"), money, empty="No money has moved yet.")(target)
+        for sentence in left_out:
+            target.print(sentence)
+
+    return draw
+
+
+def _time(milliseconds: int | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+
+
+def _signed(amount: int) -> str:
+    return ("+" if amount >= 0 else "−") + format_amount(abs(amount))
