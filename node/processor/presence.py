@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from node.processor.submitter import Submitter
+from pallets.processors.pallet import REGISTRATION_DEPOSIT
 from pallets.processors.types import Advert
 from runtime.heddle import Heddle
 
 HEARTBEAT_SLOTS = 600
 """A third of what makes a processor ineligible (spec/job-layer.md §4 (2))."""
 NODE_VERSION = 1
+REGISTRATION_NEEDS = 2 * REGISTRATION_DEPOSIT
+"""Planck: the deposit, fees, and what an advert holds."""
 STAKE_LEAVES_FREE = 10**12
 """Planck that the node keeps for fees, deposits and bonds when it stakes by itself."""
 
@@ -31,7 +34,7 @@ class Presence:
         """Register, stake, advertise, send heartbeats; whether the chain lists us with an advert."""
         record = runtime.processors.records.find(self.account)
         if record is None:
-            if runtime.balances.free(self.account) > 2 * runtime.balances.existential_deposit:
+            if runtime.balances.free(self.account) > REGISTRATION_NEEDS:
                 self.submitter.want(("register",), "Processors", "register", NODE_VERSION)
             return False
         self._stake(runtime)

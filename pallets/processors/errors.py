@@ -96,6 +96,36 @@ class NoRoomInCalendar(PalletError):
     index = 12
 
 
+class HasLeases(PalletError):
+    """The processor has promised work to a job."""
+
+    index = 13
+
+
+class StillAdvertised(PalletError):
+    """The processor has an advert."""
+
+    index = 14
+
+
+class StillStaked(PalletError):
+    """The processor has a stake, or one that unbonds."""
+
+    index = 15
+
+
+class PairedRecently(PalletError):
+    """A proof of the last pairing may still be valid: a processor that registers anew could use it again."""
+
+    index = 16
+
+
+class NeedsItsFunds(PalletError):
+    """The processor has less free balance than the amount and what it has to keep."""
+
+    index = 17
+
+
 ERRORS = (
     NotRegistered,
     AlreadyRegistered,
@@ -110,4 +140,9 @@ ERRORS = (
     TooManyUnbonding,
     NothingToWithdraw,
     NoRoomInCalendar,
+    HasLeases,
+    StillAdvertised,
+    StillStaked,
+    PairedRecently,
+    NeedsItsFunds,
 )

@@ -93,7 +93,23 @@ class StakeSlashed(Event):
     amount: U128
 
 
+@dataclass(slots=True)
+class Deregistered(Event):
+    """An account is no processor any more."""
+
+    processor: AccountId
+
+
+@dataclass(slots=True)
+class FundsRecovered(Event):
+    """A manager took free balance of its processor."""
+
+    processor: AccountId
+    manager: AccountId
+    amount: U128
+
+
 EVENTS = (
     *(ProcessorRegistered, Advertised, AdvertRemoved, AdvertSuspended, Heartbeat, Paired, Unpaired),
-    *(Staked, Unstaked, StakeWithdrawn, StakeSlashed),
+    *(Staked, Unstaked, StakeWithdrawn, StakeSlashed, Deregistered, FundsRecovered),
 )

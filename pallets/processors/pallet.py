@@ -1,8 +1,8 @@
 """Processors: registration, adverts, signs of life, managers, and the ledger of leases.
 
 Invariant (`check_state`): the adverts of a runtime are a dense list; each processor has at most LEASES_MAX leases; the
-storage deposits of adverts are held; every paired processor is in its manager's fleet; stakes are held, and the units
-of each runtime are those of its adverts.
+deposits of processors are held; every paired processor is in its manager's fleet; stakes are held, and the units of
+each runtime are those of its adverts.
 """
 
 from collections.abc import Mapping
@@ -18,18 +18,26 @@ from pallets.processors.errors import (
     AdvertOutOfBounds,
     AlreadyRegistered,
     Field,
+    HasLeases,
+    NeedsItsFunds,
     NoRoomInCalendar,
     NotAdvertised,
     NotPaired,
+    PairedRecently,
     PairingCounter,
     PairingExpired,
     PairingSignature,
+    StillAdvertised,
+    StillStaked,
+    ZeroAmount,
 )
 from pallets.processors.events import (
     EVENTS,
     Advertised,
     AdvertRemoved,
     AdvertSuspended,
+    Deregistered,
+    FundsRecovered,
     Heartbeat,
     Paired,
     ProcessorRegistered,
@@ -47,11 +55,12 @@ from pallets.processors.types import (
 from runtime.crypto import verify
 from runtime.errors import InvariantBroken
 from runtime.pallet import Cost, Signed, call
-from runtime.scale import U32
+from runtime.scale import U32, CompactU128
 from runtime.types import AccountId
 
 UNACKNOWLEDGED_MAX = 2
 PAIRING_MS_MAX = 4 * 3_600_000
+REGISTRATION_DEPOSIT = 10**11
 DEPOSIT_BASE = 10**10
 DEPOSIT_PER_BYTE = 10**8
 START_DELAY_MS_MAX = 24 * 3_600_000
@@ -74,12 +83,14 @@ class Processors(Stakes):
 
     # Calls.
 
-    @call(index=0, weight=Cost(reads=1, writes=1))
+    @call(index=0, weight=Cost(reads=3, writes=3))
     def register(self, origin: Signed, version: U32) -> None:
-        """Become a processor that runs this version of the node."""
+        """Become a processor that runs this version of the node. Holds a deposit."""
         if self.records.contains(origin.who):
             raise AlreadyRegistered
-        record = Processor(self.system.slot, version, self.agenda.now(), None, 0, 0, False, 0, 0)
+        self.balances.hold(origin.who, HoldReason.STORAGE_DEPOSIT, REGISTRATION_DEPOSIT)
+        clock = self.agenda.now()
+        record = Processor(self.system.slot, version, clock, None, 0, 0, 0, False, 0, REGISTRATION_DEPOSIT)
         self.records.put(origin.who, record)
         self.emit(ProcessorRegistered(origin.who, version))
 
@@ -91,7 +102,7 @@ class Processors(Stakes):
         before = self.adverts.find(origin.who)
         if before is not None:
             self._unlist(origin.who, before)
-        deposit = DEPOSIT_BASE + DEPOSIT_PER_BYTE * len(self.adverts.codec.encode(advert))
+        deposit = REGISTRATION_DEPOSIT + DEPOSIT_BASE + DEPOSIT_PER_BYTE * len(self.adverts.codec.encode(advert))
         self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
         self.balances.hold(origin.who, HoldReason.STORAGE_DEPOSIT, deposit)
         self.adverts.put(origin.who, advert)
@@ -110,8 +121,8 @@ class Processors(Stakes):
             raise NotAdvertised
         self._unlist(origin.who, advert)
         self.adverts.remove(origin.who)
-        self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
-        self.records.put(origin.who, replace(record, deposit=0))
+        self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit - REGISTRATION_DEPOSIT)
+        self.records.put(origin.who, replace(record, deposit=REGISTRATION_DEPOSIT))
         self.emit(AdvertRemoved(origin.who))
 
     @call(index=3, weight=Cost(reads=1, writes=1))
@@ -123,24 +134,66 @@ class Processors(Stakes):
 
     @call(index=4, weight=Cost(reads=2, writes=3, extra_us=120))
     def pair(self, origin: Signed, proof: PairingProof) -> None:
-        """Belong to the manager who signed `proof`."""
+        """Belong to the manager who signed `proof`. Not while anything is promised: jobs tell managers apart."""
         record = self.record_of(origin.who)
+        self._require_no_leases(origin.who)
         self._check_pairing(origin.who, record, proof)
         if record.manager is not None:
             self.fleet.remove((record.manager, origin.who))
-        self.records.put(origin.who, replace(record, manager=proof.manager, pairing_counter=proof.counter))
+        paired = replace(
+            record, manager=proof.manager, pairing_counter=proof.counter, paired_ms=self.system.now_ms
+        )
+        self.records.put(origin.who, paired)
         self.fleet.put((proof.manager, origin.who), True)
         self.emit(Paired(origin.who, proof.manager))
 
     @call(index=5, weight=Cost(reads=1, writes=2))
     def unpair(self, origin: Signed, processor: AccountId) -> None:
-        """End a pairing: the processor or its manager may."""
+        """End a pairing: the processor or its manager may, while nothing is promised."""
         record = self.record_of(processor)
         if record.manager is None or origin.who not in (processor, record.manager):
             raise NotPaired
+        self._require_no_leases(processor)
         self.fleet.remove((record.manager, processor))
         self.records.put(processor, replace(record, manager=None))
         self.emit(Unpaired(processor, record.manager))
+
+    @call(index=10, weight=Cost(reads=7, writes=5))
+    def deregister(self, origin: Signed) -> None:
+        """Be a processor no more, and have the deposit back: without advert, leases and stake.
+
+        A pairing proof must not outlive its counter: not within the time for which the last one may be valid.
+        """
+        record = self.record_of(origin.who)
+        self._require_no_leases(origin.who)
+        if self.adverts.contains(origin.who):
+            raise StillAdvertised
+        if self.stakes.contains(origin.who):
+            raise StillStaked
+        if record.paired_ms and self.system.now_ms <= record.paired_ms + PAIRING_MS_MAX:
+            raise PairedRecently
+        if record.manager is not None:
+            self.fleet.remove((record.manager, origin.who))
+        self.records.remove(origin.who)
+        self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
+        self.emit(Deregistered(origin.who))
+
+    @call(index=11, weight=Cost(reads=6, writes=3))
+    def recover_funds(self, origin: Signed, processor: AccountId, amount: CompactU128) -> None:
+        """The manager takes free balance of a processor. While anything is promised, a unit of stake stays with it."""
+        if self.record_of(processor).manager != origin.who:
+            raise NotPaired
+        if not amount:
+            raise ZeroAmount
+        stays = self.parameters.get().stake_unit if self.leases.get(processor) else self.balances.existential_deposit
+        if self.balances.free(processor) - amount < stays:
+            raise NeedsItsFunds
+        self.balances.transfer(processor, origin.who, amount, keep_alive=True)
+        self.emit(FundsRecovered(processor, origin.who, amount))
+
+    def _require_no_leases(self, who: bytes) -> None:
+        if self.leases.get(who):
+            raise HasLeases
 
     def _check_pairing(self, processor: bytes, record: Processor, proof: PairingProof) -> None:
         if not self.system.now_ms <= proof.expires_ms <= self.system.now_ms + PAIRING_MS_MAX:
@@ -196,7 +249,7 @@ class Processors(Stakes):
         self.check_stakes()
         for who, record in self.records.items():
             held = self.balances.held(who, HoldReason.STORAGE_DEPOSIT)
-            if held < record.deposit or (self.adverts.contains(who) != bool(record.deposit)):
+            if held < record.deposit or (self.adverts.contains(who) != (record.deposit > REGISTRATION_DEPOSIT)):
                 raise InvariantBroken(f"processors: 0x{who.hex()}: deposit {record.deposit}, held {held}")
             if record.manager is not None and not self.fleet.contains((record.manager, who)):
                 raise InvariantBroken(f"processors: 0x{who.hex()} is not in its manager's fleet")

@@ -60,8 +60,8 @@ class Advert:
 class Processor:
     """A registered processor. `advertised_at` and `heartbeat_at` are in A.
 
-    `unacknowledged` counts offers in a row that it left without an answer; at two its advert is suspended until it is
-    renewed. `deposit` is what its advert holds.
+    `paired_ms` is when it was last paired, 0 for never. `unacknowledged` counts offers in a row that it left without an
+    answer; at two its advert is suspended until it is renewed. `deposit` is what it holds for itself and its advert.
     """
 
     registered_slot: U64
@@ -69,6 +69,7 @@ class Processor:
     heartbeat_at: U64
     manager: AccountId | None
     pairing_counter: U64
+    paired_ms: U64
     advertised_at: U64
     suspended: bool
     unacknowledged: U8
