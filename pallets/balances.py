@@ -37,6 +37,7 @@ class HoldReason(Enum):
     STAKE = 4
     JUROR = 5
     APPEAL = 6
+    SECRETS = 7
 
 
 @scale_path("frame_support", "traits", "tokens", "misc", "IdAmount")

@@ -21,6 +21,7 @@ from pallets.nested import NestedCalls
 from pallets.offences import Offences
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
+from pallets.secrets.pallet import Secrets
 from pallets.session import Session
 from pallets.sudo import Sudo
 from pallets.system import LastRuntimeUpgradeInfo, System
@@ -70,9 +71,10 @@ class Heddle(Runtime):
             *(state, registry, self.system, self.agenda, self.beacon),
             *(self.processors, self.escrow, self.reputation),
         )
+        self.secrets = Secrets(state, registry, self.balances, self.processors, self.jobs)
         self.matching = Matching(
             *(state, registry, self.system, self.agenda, self.beacon),
-            *(self.processors, self.jobs, self.escrow, self.reputation),
+            *(self.processors, self.jobs, self.escrow, self.reputation, self.secrets),
         )
         self.juries = Juries(
             state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors
@@ -80,7 +82,7 @@ class Heddle(Runtime):
         base: list[Pallet] = [self.system, self.timestamp, self.aura, self.grandpa, self.balances]
         base += [self.transaction_payment, self.beacon, self.session, self.offences, self.sudo, self.utility]
         work: list[Pallet] = [self.agenda, self.processors, self.jobs, self.matching, self.escrow, self.reputation]
-        work += [self.juries]
+        work += [self.juries, self.secrets]
         super().__init__(state, registry, [*base, *work])
         nested.bind(self)
 

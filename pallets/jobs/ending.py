@@ -44,6 +44,8 @@ def finish(store: JobStore, id: int, end: JobEnd) -> None:
         if slot.state is not SlotState.CLOSED:
             _cancel_slot(store, id, number, slot)
     store.escrow.close(id)
+    for tell in store.on_end:
+        tell(id)
     job = store.jobs.get(id)
     store.owner_live.put(job.owner, store.owner_live.get(job.owner) - 1)
     store.list_open(id, wanted=False)

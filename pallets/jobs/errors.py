@@ -273,6 +273,12 @@ class ExtensionTooLate(PalletError):
     index = 36
 
 
+class SecretsNotAllowed(PalletError):
+    """The job may have no secrets: the public is not let in to them, or others must be able to repeat its runs."""
+
+    index = 37
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -311,4 +317,5 @@ ERRORS = (
     AlreadyPaused,
     NotPaused,
     ExtensionTooLate,
+    SecretsNotAllowed,
 )

@@ -118,6 +118,12 @@ class Paused(Failure):
     """The job was paused for so long that the processor was let go, without fault."""
 
 
+@variant(14)
+@dataclass(frozen=True, slots=True)
+class SecretsUnavailable(Failure):
+    """The job's secrets did not come in time, or do not open. Nobody but the owner could have helped it."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,
@@ -126,6 +132,7 @@ REPORTABLE = (
     DeliveryFailed,
     ScriptInvalid,
     CapabilityDenied,
+    SecretsUnavailable,
 )
 """What a processor may report; the chain itself finds the other classes."""
 

@@ -1,8 +1,8 @@
 """What a job's verification mode asks of the rest of the chain (spec/job-layer.md §5).
 
 In compared modes several executions of the same work are held against each other, so scripts see neither slot nor
-attempt, may not sign, and get their processors by lottery. A job is deterministic if two honest processors must come to
-the same digest: a metered runtime without requests to the network.
+attempt, may not sign, and get their processors by lottery. A job is deterministic if anyone who re-runs it must come to
+the same digest: a metered runtime, without requests to the network and without secrets that a jury could not have.
 """
 
 from pallets.jobs.types import (
@@ -27,8 +27,10 @@ def is_compared(spec: JobSpec) -> bool:
 
 
 def is_deterministic(spec: JobSpec) -> bool:
-    """Whether honest processors always come to the same digest."""
-    return spec.runtime in DETERMINISTIC_RUNTIMES and not spec.capabilities.fetch_hosts
+    """Whether honest processors, and juries, always come to the same digest."""
+    return (
+        spec.runtime in DETERMINISTIC_RUNTIMES and not spec.capabilities.fetch_hosts and spec.environment is None
+    )
 
 
 def bond_multiple(spec: JobSpec) -> int:

@@ -150,7 +150,7 @@ class Slot:
     `ask` is the agreed price per execution; `drawn` tells that sortition was part of the match, so that its results
     count for reputation. `deadline` (A): an offer lapses then; an acknowledged slot may be left freely from then on,
     as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits. `key` (X25519) came
-    with the acknowledgment: the job's secrets are sealed to it.
+    with the acknowledgment: the job's secrets are sealed to it. `sealed`: they are there, for this generation.
 
     `next` is the first execution that has not come up yet, `live` those that have and are not over, `ended` how many
     are over, `kept` the latest of them, whose records are still there. `results_hash` chains every one that is over:
@@ -169,6 +169,7 @@ class Slot:
     vacant_at: U64
     vacant_block: U32
     key: Annotated[bytes, Fixed(32)] | None
+    sealed: bool
     next: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
     kept: Annotated[tuple[U32, ...], Bounded(bounds.RESULTS_PER_SLOT_MAX)]

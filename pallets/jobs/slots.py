@@ -19,7 +19,7 @@ from pallets.jobs.events import (
     SlotVacated,
 )
 from pallets.jobs.executions import COMING_UP_MS
-from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, RunTimeout
+from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, RunTimeout, SecretsUnavailable
 from pallets.jobs.records import (
     LIVE_STATES,
     Execution,
@@ -75,6 +75,8 @@ def offer(store: JobStore, id: int, number: int, match: Match) -> None:
     )
     store.put_slot(id, number, offered)
     store.emit(SlotOffered(id, number, slot.generation, match.processor, match.ask))
+    for tell in store.on_offer:
+        tell(id, number, offered)
     job = store.jobs.get(id)
     if job.state is JobState.OPEN and not job.vacant:
         store.change_job(id, state=JobState.MATCHED)
@@ -113,6 +115,17 @@ def job_seed(beacon: Beacon, number: int, id_hash: bytes) -> bytes:
     return _seed((beacon.randomness_at(number) or ZERO_HASH) + id_hash)
 
 
+def note_sealed(store: JobStore, id: int, number: int) -> None:
+    """The secrets of a slot's processor are there: what waited for them may start as late as if it came up now."""
+    slot = store.slot(id, number)
+    if slot.sealed:
+        return
+    store.slots.put((id, number), replace(slot, sealed=True))
+    if slot.state is SlotState.ACKNOWLEDGED:
+        executions.give_time(store, id, number)
+        rearm(store, id, number)
+
+
 def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[int, Failure]) -> None:
     """Take a slot from its processor and open it again; `lost` are the executions that it costs an attempt.
 
@@ -131,6 +144,7 @@ def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[in
         vacant_at=store.agenda.now(),
         vacant_block=store.system.number,
         key=None,
+        sealed=False,
     )
     store.put_slot(id, number, vacant)
     store.emit(SlotVacated(id, number, vacant.generation, slot.processor, reason))
@@ -173,22 +187,24 @@ def _unanswered(store: JobStore, id: int, number: int, slot: Slot) -> None:
 def _check_executions(store: JobStore, id: int, number: int, slot: Slot, clock: int) -> None:
     spec = store.specs.get(id)
     long_run = store.agenda.slots_of(spec.schedule.duration_ms) > LONG_RUN_SLOTS
+    held = slot.state is SlotState.ACKNOWLEDGED
+    waits_for_secrets = held and spec.environment is not None and not slot.sealed
     overdue: dict[int, Failure] = {}
+    blameless: dict[int, Failure] = {}
     for execution in slot.live:
         record = store.executions.get((id, number, execution))
         failure = overdue_failure(record, clock, long_run=long_run)
-        if failure is not None:
+        if failure is not None and record.state is ExecutionState.SCHEDULED and waits_for_secrets:
+            blameless[execution] = SecretsUnavailable()
+        elif failure is not None:
             overdue[execution] = failure
         elif long_run and record.state is ExecutionState.RUNNING and clock >= record.heartbeat_at + SUSPECT_SLOTS:
             store.executions.put((id, number, execution), replace(record, state=ExecutionState.SUSPECT))
             store.emit(ExecutionSuspected(id, execution, number, record.attempt))
-    if not overdue:
-        return
-    if slot.state is SlotState.ACKNOWLEDGED:
-        lose(store, id, number, overdue)
-        return
-    for execution, failure in overdue.items():
+    for execution, failure in (blameless if held else overdue).items():
         executions.end_attempt(store, id, number, execution, failure)
+    if held and overdue and store.is_live(id):
+        lose(store, id, number, overdue)
 
 
 def _let_go_at(store: JobStore, id: int, number: int) -> int:

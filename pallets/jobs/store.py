@@ -3,7 +3,7 @@
 `JobStore` is the part of the pallet below its calls: slots.py, executions.py and ending.py work on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -67,6 +67,9 @@ class JobStore(Pallet):
         super().__init__(state, registry)
         self.system, self.agenda, self.beacon, self.processors = system, agenda, beacon, processors
         self.escrow, self.reputation = escrow, reputation
+        self.on_offer: list[Callable[[int, int, Slot], None]] = []
+        self.on_end: list[Callable[[int], None]] = []
+        """What pallets that know of Jobs do when a slot is offered and when a job has ended."""
         slot_keys = ((U64, TWOX), (U8, TWOX))
         execution_keys = (*slot_keys, (U32, TWOX))
         self.parameters: Value[JobParameters] = self.value(
@@ -221,6 +224,7 @@ def new_slot(job: Job) -> Slot:
         vacant_at=job.registered_at,
         vacant_block=job.registered_block,
         key=None,
+        sealed=False,
         next=0,
         live=(),
         kept=(),

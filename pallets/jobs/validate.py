@@ -13,6 +13,7 @@ from pallets.jobs.errors import (
     RewardMissing,
     RewardNotAllowed,
     ScriptSizeOutOfBounds,
+    SecretsNotAllowed,
     SlotsOutOfBounds,
     StartMissed,
     TooManyExecutions,
@@ -20,14 +21,17 @@ from pallets.jobs.errors import (
 )
 from pallets.jobs.schedule import executions_of
 from pallets.jobs.types import (
+    Adaptive,
     Blob,
     BlobInput,
     Chain,
+    Competing,
     Immutable,
     JobSpec,
     Known,
     Personal,
     Public,
+    Reexecution,
     RuntimeKind,
     Single,
     Trusted,
@@ -43,6 +47,7 @@ def check_spec(spec: JobSpec, now_ms: int) -> int:
     check_supported(spec)
     check_script(spec)
     check_processors(spec)
+    check_environment(spec)
     executions = check_schedule(spec, now_ms)
     check_bounds(spec, executions)
     return executions
@@ -64,8 +69,6 @@ def check_supported(spec: JobSpec) -> None:
         (Field.STAKE_MULTIPLE, spec.stake_multiple == 0),
         (Field.LANE, spec.queue.lane is None),
         (Field.PREEMPTION, not spec.queue.preemptible),
-        (Field.ENVIRONMENT, spec.environment is None),
-        (Field.SECRETS, not spec.capabilities.secrets),
         (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
         (Field.FALLBACK, spec.fallback is None),
     )
@@ -100,6 +103,21 @@ def check_processors(spec: JobSpec) -> None:
         raise ProcessorsListed
     if isinstance(spec.processors, Personal) and spec.reward:
         raise RewardNotAllowed
+
+
+def check_environment(spec: JobSpec) -> None:
+    """Sealed values have names, each once. Public processors see them by consent, and whoever re-runs a job never."""
+    environment, hidden = spec.environment, spec.capabilities.secrets
+    names = () if environment is None else environment.names
+    if environment is not None and (not names or len(set(names)) != len(names)):
+        raise OutOfBounds(Field.ENVIRONMENT)
+    if len(set(hidden)) != len(hidden) or any(name not in names for name in hidden):
+        raise OutOfBounds(Field.SECRETS)
+    if environment is None:
+        return
+    uninvited = isinstance(spec.processors, Public) and not environment.public
+    if uninvited or isinstance(spec.verification, Adaptive | Reexecution) or isinstance(spec.assignment, Competing):
+        raise SecretsNotAllowed
 
 
 def check_schedule(spec: JobSpec, now_ms: int) -> int:

@@ -22,6 +22,7 @@ from pallets.processors import calendar
 from pallets.processors.pallet import Processors
 from pallets.processors.types import Advert
 from pallets.reputation import Reputation
+from pallets.secrets.pallet import Secrets
 from pallets.system import System
 
 PPM = 10**6
@@ -79,9 +80,11 @@ class Eligibility:
         jobs: JobStore,
         escrow: Escrow,
         reputation: Reputation,
+        secrets: Secrets,
     ) -> None:
         self.system, self.agenda, self.beacon = system, agenda, beacon
         self.processors, self.jobs, self.escrow, self.reputation = processors, jobs, escrow, reputation
+        self.secrets = secrets
 
     def taken(self, id: int) -> Taken:
         """Who holds slots of an existing job: reads them all."""
@@ -165,6 +168,8 @@ class Eligibility:
             yield Reason.NOT_PERSONAL
         if advert.consumers and owner not in advert.consumers and owner not in (who, manager):
             yield Reason.CONSUMER_NOT_SERVED
+        if seat.spec.environment is not None and not self.secrets.may_open(seat.id, who):
+            yield Reason.NO_SEALED_SECRETS
 
     def _equipment(self, spec: JobSpec, advert: Advert, version: int) -> Iterator[Reason]:
         wanted, granted = spec.requirements, spec.capabilities

@@ -25,6 +25,7 @@ from pallets.matching.types import PROPOSALS_MAX, MatchingParameters, Placement,
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
+from pallets.secrets.pallet import Secrets
 from pallets.system import System
 from runtime.errors import InvariantBroken, PalletError
 from runtime.hashing import blake2b256
@@ -106,10 +107,11 @@ class Matching(Pallet):
         jobs: JobStore,
         escrow: Escrow,
         reputation: Reputation,
+        secrets: Secrets,
     ) -> None:
         super().__init__(state, registry)
         self.system, self.agenda, self.processors, self.jobs = system, agenda, processors, jobs
-        self.eligibility = Eligibility(system, agenda, beacon, processors, jobs, escrow, reputation)
+        self.eligibility = Eligibility(system, agenda, beacon, processors, jobs, escrow, reputation, secrets)
         self.parameters: Value[MatchingParameters] = self.value(
             "Parameters", MatchingParameters, MatchingParameters(), "Set by the chain spec."
         )

@@ -46,6 +46,7 @@ class Reason(Enum):
     CALENDAR = 26
     NO_STAKE = 27
     PAUSED = 28
+    NO_SEALED_SECRETS = 29
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,10 +21,11 @@ from pallets.processors.calendar import Capacity
 from pallets.processors.pallet import Processors
 from pallets.processors.types import FREE, Advert, PairingProof, pairing_message
 from pallets.reputation import Reputation
+from pallets.secrets.pallet import Secrets
 from pallets.system import System
 from runtime.errors import DispatchError
 from runtime.hashing import blake2b256
-from runtime.pallet import Event, Signed
+from runtime.pallet import Event, Pallet, Signed
 from runtime.runtime import Runtime, new_registry
 from runtime.state import State
 
@@ -87,6 +88,7 @@ class World:
         self.jobs = Jobs(
             state, registry, self.system, self.agenda, self.beacon, self.processors, self.escrow, self.reputation
         )
+        self.secrets = Secrets(state, registry, self.balances, self.processors, self.jobs)
         self.matching = Matching(
             state,
             registry,
@@ -97,15 +99,18 @@ class World:
             self.jobs,
             self.escrow,
             self.reputation,
+            self.secrets,
         )
         self.juries = Juries(state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors)
-        pallets = [self.system, self.balances, self.agenda, self.processors]
-        self.pallets = [*pallets, self.escrow, self.reputation, self.jobs, self.matching, self.juries]
+        pallets: list[Pallet] = [self.system, self.balances, self.agenda, self.processors]
+        pallets += [self.escrow, self.reputation, self.jobs, self.matching, self.juries, self.secrets]
+        self.pallets = pallets
         self.runtime = Runtime(state, registry, [*self.pallets, self.beacon])
         accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
         self.balances.genesis({"balances": [(who, balance) for who in accounts]})
         chosen = PARAMETERS if parameters is None else {"processors": PROCESSOR_PARAMETERS, **parameters}
-        for pallet in (self.processors, self.escrow, self.reputation, self.jobs, self.matching, self.juries):
+        configured = (self.escrow, self.reputation, self.jobs, self.matching, self.juries, self.secrets)
+        for pallet in (self.processors, *configured):
             pallet.genesis(chosen.get(pallet.name.lower(), {}))
         self.system.slot = FIRST_SLOT
         self.slots(1)

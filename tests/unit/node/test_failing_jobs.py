@@ -83,11 +83,8 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
         verified(types.Proof(b"key")),
     ],
     Field.STAKE_MULTIPLE: [replace(GOOD, stake_multiple=1)],
-    Field.PRIORITY: [replace(GOOD, queue=types.Queue(priority=1))],
     Field.LANE: [replace(GOOD, queue=types.Queue(lane=types.Lane("lane", 1)))],
     Field.PREEMPTION: [replace(GOOD, queue=types.Queue(preemptible=True))],
-    Field.ENVIRONMENT: [replace(GOOD, environment=types.Environment((bytes(16),), types.Sealing.SERVED))],
-    Field.SECRETS: [replace(GOOD, capabilities=replace(types.NO_CAPABILITIES, secrets=(bytes(16),)))],
     Field.MUTABILITY: [replace(GOOD, mutability=types.Editor(BOB.public))],
     Field.FALLBACK: [replace(GOOD, fallback=types.Fallback(GOOD.script, GOOD.runtime, "main"))],
 }

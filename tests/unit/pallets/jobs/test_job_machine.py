@@ -329,8 +329,9 @@ class JobMachine(OwnerRules, RuleBasedStateMachine):
         held = sum(self.held(ledger) for _, ledger in self.world.escrow.ledgers.items())
         bonds = sum(bond.amount for _, bond in self.world.escrow.bonds.items())
         deposits = sum(record.deposit for _, record in self.world.processors.records.items())
-        stakes = sum(balances.held(who, HoldReason.STAKE) for who in EVERYONE)
-        assert sum(data.reserved for data in infos) == held + bonds + deposits + stakes
+        beside = (HoldReason.STAKE, HoldReason.SECRETS)
+        others = sum(balances.held(who, reason) for who in EVERYONE for reason in beside)
+        assert sum(data.reserved for data in infos) == held + bonds + deposits + others
 
     @staticmethod
     def held(ledger: Ledger) -> int:

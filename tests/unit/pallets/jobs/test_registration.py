@@ -15,6 +15,7 @@ from runtime.pallet import Signed
 from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, SCRIPT, World, account
 
 Change = Callable[[types.JobSpec], types.JobSpec]
+TAG = b"sixteen bytes  !"
 BLOB = types.Blob(SCRIPT.cid, 100)
 
 
@@ -26,6 +27,13 @@ def field(**changes: Any) -> Change:
 def part(name: str, **changes: Any) -> Change:
     """Replace fields of a part of the specification."""
     return lambda spec: replace(spec, **{name: replace(getattr(spec, name), **changes)})
+
+
+def sealed(names: tuple[bytes, ...], hidden: tuple[bytes, ...] = (), *, public: bool = True) -> Change:
+    """Give the job an environment; `hidden` are the names that the script never sees."""
+    environment = types.Environment(names, types.Sealing.SERVED, public)
+    capabilities = replace(types.NO_CAPABILITIES, secrets=hidden)
+    return field(environment=environment, capabilities=capabilities)
 
 
 def later(name: str, milliseconds: int) -> Change:
@@ -62,8 +70,6 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.STAKE_MULTIPLE, field(stake_multiple=1)),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 1)))),
     (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
-    (Field.ENVIRONMENT, field(environment=types.Environment((bytes(16),), types.Sealing.SERVED))),
-    (Field.SECRETS, part("capabilities", secrets=("TOKEN",))),
     (Field.MUTABILITY, field(mutability=types.Editor(ALICE))),
     (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.WASM, "main"))),
 ]
@@ -99,6 +105,11 @@ PAST: list[tuple[Field, Change]] = [
     (Field.PRIORITY, field(queue=types.Queue(priority=bounds.PRIORITY_MAX + 1))),
     (Field.REPUTATION, field(processors=types.Public(1_000_001, attested_only=False))),
     (Field.DESTINATIONS, field(destinations=(types.Webhook("ftp://example.org"),))),
+    (Field.ENVIRONMENT, sealed(())),
+    (Field.ENVIRONMENT, sealed((TAG, TAG))),
+    (Field.SECRETS, part("capabilities", secrets=(TAG,))),
+    (Field.SECRETS, sealed((TAG,), (bytes(16),))),
+    (Field.SECRETS, sealed((TAG,), (TAG, TAG))),
 ]
 
 RULES: list[tuple[type[PalletError], Change]] = [
@@ -106,6 +117,7 @@ RULES: list[tuple[type[PalletError], Change]] = [
     (errors.EndBeforeStart, later("end_ms", -1)),
     (errors.DurationPastInterval, part("schedule", interval_ms=10_000)),
     (errors.DurationPastInterval, part("schedule", interval_ms=9_999)),
+    (errors.SecretsNotAllowed, sealed((TAG,), public=False)),
     (errors.SlotsOutOfBounds, field(slots=0)),
     (errors.SlotsOutOfBounds, field(slots=65)),
     (errors.UnknownScript, field(script=types.Blob(b"", 10))),
