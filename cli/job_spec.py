@@ -79,6 +79,7 @@ RULES: dict[str, tuple[str, str]] = {
     "StartMissed": ("schedule.start_ms", "0 for at once, or a time to come"),
     "TooManyExecutions": ("schedule.executions", f"1..{bounds.EXECUTIONS_MAX}, and fewer with many slots"),
     "EndPastHorizon": ("schedule.executions", f"so many that the last starts within {bounds.HORIZON_MS} ms"),
+    "SecretsNotAllowed": ("environment", "for processors that you name, where nobody has to repeat their runs"),
     "RewardMissing": ("reward", "more than 0: processors of the public work for a reward"),
     "RewardNotAllowed": ("reward", '"0": processors of your own work without one'),
     "ProcessorsListed": ("processors.accounts", "as many different accounts as there are slots, or more"),
@@ -163,7 +164,7 @@ class Draft:
 
 
 def _environment(project: Project) -> Environment | None:
-    """The names as the chain has them, which refuses them for now."""
+    """The names as the chain has them."""
     return Environment((bytes(16),) * len(project.environment), Sealing.SERVED) if project.environment else None
 
 

@@ -23,9 +23,9 @@ def secret_world(processors: int = 3) -> World:
 
 
 def secret_spec(world: World, sealing: types.Sealing, **changes: Any) -> types.JobSpec:
-    """A job on one public processor with one sealed value."""
+    """A job on one known processor with one sealed value."""
     environment = types.Environment((TAG,), sealing, public=True)
-    return world.spec(**{"slots": 1, "environment": environment, **changes})
+    return world.spec(**{"slots": 1, "environment": environment, "processors": types.Known(PROCESSORS), **changes})
 
 
 def provided(world: World, sealing: types.Sealing = types.Sealing.SERVED, **changes: Any) -> int:

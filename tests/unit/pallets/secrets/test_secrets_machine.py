@@ -123,5 +123,5 @@ def test_no_order_of_calls_breaks_an_invariant_of_secrets() -> None:
     """Copies follow their slots, one-time keys are used once, ended jobs leave nothing."""
     run_state_machine_as_test(
         SecretsMachine,
-        settings=settings(max_examples=30, stateful_step_count=50, deadline=None, phases=(Phase.generate,)),
+        settings=settings(max_examples=15, stateful_step_count=50, deadline=None, phases=(Phase.generate,)),
     )
