@@ -20,9 +20,8 @@ from pallets.balances import Balances, HoldReason
 from pallets.jobs import slots
 from pallets.jobs.bounds import SLOTS_MAX
 from pallets.jobs.errors import JobNotFound, NotAcknowledged, NotOwner, SlotNotFound, StaleGeneration
-from pallets.jobs.pallet import WHOLE_JOB
 from pallets.jobs.records import Slot, SlotState
-from pallets.jobs.store import JobStore
+from pallets.jobs.store import WHOLE_JOB, JobStore
 from pallets.jobs.types import Environment, Sealing
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
