@@ -38,6 +38,7 @@ class HoldReason(Enum):
     JUROR = 5
     APPEAL = 6
     SECRETS = 7
+    CHALLENGE = 8
 
 
 @scale_path("frame_support", "traits", "tokens", "misc", "IdAmount")

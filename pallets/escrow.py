@@ -5,6 +5,7 @@
     M3 accept     ask -> processor, shares to   M9 end      all pots -> payer, in the same block
                   burn and matcher, rest -> payer
     M4 failure of the job's own -> error share
+    M7 verdict    bond -> payer, jurors, challenger, the rest burnt, in this order, each clipped
 
 Amounts are planck; shares are in parts per million of the agreed ask and floored, so that rounding favours the payer.
 A pay-out too small to open the receiver's account waits in `payable`, in an account of this pallet
@@ -28,6 +29,8 @@ from runtime.storage import TWOX, Map, Value
 from runtime.types import AccountId
 
 PPM = 10**6
+BondKey = tuple[int, int, int]
+"""Job, slot, generation."""
 PAYABLE_ACCOUNT = pallet_account(b"hd/payab")
 
 
@@ -42,6 +45,8 @@ class Rates:
     fine_ppm: U32 = 100_000
     friction_ppm: U32 = 100_000
     input_ppm: U32 = 10_000
+    compensation_ppm: U32 = 100_000
+    challenger_ppm: U32 = 300_000
     friction_min: U64 = 10**12
     agenda_fee: U64 = 10**7
     storage_per_byte: U64 = 10**8
@@ -78,10 +83,15 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Bond:
-    """What a processor has at stake for one slot of a job."""
+    """What a processor has at stake for one lease of a slot, which its generation names.
+
+    `leased` while it holds the slot; `pending` counts its results that are not judged yet. Without either it is free.
+    """
 
     processor: AccountId
     amount: U128
+    leased: bool
+    pending: U32
 
 
 @dataclass(slots=True)
@@ -149,6 +159,27 @@ class FeeBurned(Event):
     amount: U128
 
 
+@dataclass(slots=True)
+class BondPaid(Event):
+    """A verdict gave a part of a bond to the payer, a juror or the challenger."""
+
+    job: U64
+    slot: U8
+    processor: AccountId
+    to: AccountId
+    amount: U128
+
+
+@dataclass(slots=True)
+class Forfeited(Event):
+    """A verdict burned what was left of a bond."""
+
+    job: U64
+    slot: U8
+    processor: AccountId
+    amount: U128
+
+
 class DepositNotAvailable(PalletError):
     """The payer cannot lock the job's deposit and keep the existential deposit."""
 
@@ -165,7 +196,7 @@ class Escrow(Pallet):
     """Deposits and bonds."""
 
     name, index = "Escrow", 24
-    events = (Deposited, Paid, Refunded, BondLocked, BondReleased, Fined, FeeBurned)
+    events = (Deposited, Paid, Refunded, BondLocked, BondReleased, Fined, FeeBurned, BondPaid, Forfeited)
     errors = (DepositNotAvailable, BondNotAvailable)
 
     def __init__(self, state: State, registry: Registry, balances: Balances) -> None:
@@ -173,8 +204,8 @@ class Escrow(Pallet):
         self.balances = balances
         self.rates: Value[Rates] = self.value("Rates", Rates, Rates(), "Shares and fees, set by the chain spec.")
         self.ledgers: Map[int, Ledger] = self.map("Ledgers", U64, Ledger, None, "A job's account.", hasher=TWOX)
-        self.bonds: Map[tuple[int, int], Bond] = self.maps(
-            "Bonds", ((U64, TWOX), (U8, TWOX)), Bond, None, "The bond for a slot of a job."
+        self.bonds: Map[BondKey, Bond] = self.maps(
+            "Bonds", ((U64, TWOX), (U8, TWOX), (U32, TWOX)), Bond, None, "By job, slot and generation of the slot."
         )
         self.payable: Map[bytes, int] = self.map(
             "Payable", AccountId, U128, 0, "Pay-outs too small to open the receiver's account."
@@ -188,11 +219,14 @@ class Escrow(Pallet):
 
     # The deposit of a job.
 
-    def pots_of(self, reward: int, slots: int, executions: int, attempts: int, stored_bytes: int) -> Pots:
-        """H by purpose, for the mode Trusted without gas: U·S·N, error share per attempt, friction, storage."""
+    def pots_of(
+        self, reward: int, slots: int, executions: int, attempts: int, stored_bytes: int, *, audited: bool = False
+    ) -> Pots:
+        """H by purpose, without gas: U·S·N, U·N if audits are paid, error share per attempt, friction, storage."""
         rates, runs = self.rates.get(), slots * executions
         return Pots(
             reward=self.cost_of(reward) * runs,
+            verify=self.cost_of(reward) * executions if audited else 0,
             error=_ppm(reward, rates.error_ppm) * attempts * runs,
             friction=max(rates.friction_min, _ppm(reward * slots, rates.friction_ppm)) + rates.agenda_fee * runs,
             storage=rates.storage_per_byte * stored_bytes,
@@ -260,6 +294,10 @@ class Escrow(Pallet):
         """The effort of a processor that declined because an input could not be had."""
         return self._pay(job, "friction", processor, _ppm(reward, self.rates.get().input_ppm))
 
+    def pay_auditor(self, job: int, reward: int, auditor: bytes) -> int:
+        """One audit, from the pot for verification. Returns what the auditor got."""
+        return self._pay(job, "verify", auditor, reward)
+
     def charge_agenda(self, job: int) -> None:
         """The fee for the chain's own work on one execution; burned."""
         self._burn(job, "friction", self.rates.get().agenda_fee)
@@ -278,39 +316,87 @@ class Escrow(Pallet):
 
     # Bonds.
 
-    def lock_bond(self, job: int, slot: int, processor: bytes, amount: int) -> None:
+    def lock_bond(self, key: BondKey, processor: bytes, amount: int) -> None:
         """M2. Raises BondNotAvailable."""
         if not self.can_bond(processor, amount):
             raise BondNotAvailable
         if amount:
             self.balances.hold(processor, HoldReason.BOND, amount)
-            self.bonds.put((job, slot), Bond(processor, amount))
-            self.emit(BondLocked(job, slot, processor, amount))
+            self.bonds.put(key, Bond(processor, amount, leased=True, pending=0))
+            self.emit(BondLocked(key[0], key[1], processor, amount))
 
     def can_bond(self, processor: bytes, amount: int) -> bool:
         """Whether `processor` could lock `amount` now."""
         return not amount or self.balances.free(processor) - amount >= self.balances.existential_deposit
 
-    def fine(self, job: int, slot: int, ask: int, halves: int) -> None:
-        """M6: burn the fine (2 halves; 1 for a run time-out) from the slot's bond, as far as it reaches."""
-        bond = self.bonds.find((job, slot))
+    def fine(self, key: BondKey, ask: int, halves: int) -> None:
+        """M6: burn the fine (2 halves; 1 for a run time-out) from a bond, as far as it reaches."""
+        bond = self.bonds.find(key)
         if bond is None:
             return
         amount = min(bond.amount, _ppm(ask, self.rates.get().fine_ppm) * halves // 2)
         if not amount:
             return
         self.balances.burn_held(bond.processor, HoldReason.BOND, amount)
-        self.bonds.put((job, slot), replace(bond, amount=bond.amount - amount))
-        self.emit(Fined(job, slot, bond.processor, amount))
+        self.bonds.put(key, replace(bond, amount=bond.amount - amount))
+        self.emit(Fined(key[0], key[1], bond.processor, amount))
 
-    def release_bond(self, job: int, slot: int) -> None:
-        """Give a slot's bond back."""
-        bond = self.bonds.find((job, slot))
-        if bond is None:
+    def bind(self, key: BondKey) -> None:
+        """A result waits for its judgment: the bond stays locked until then, even beyond the lease."""
+        bond = self.bonds.find(key)
+        if bond is not None:
+            self.bonds.put(key, replace(bond, pending=bond.pending + 1))
+
+    def unbind(self, key: BondKey) -> None:
+        """A result is judged."""
+        bond = self.bonds.find(key)
+        if bond is not None:
+            self._put_bond(key, replace(bond, pending=bond.pending - 1))
+
+    def release_bond(self, key: BondKey) -> None:
+        """The lease is over: give its bond back, as soon as no result waits for its judgment."""
+        bond = self.bonds.find(key)
+        if bond is not None:
+            self._put_bond(key, replace(bond, leased=False))
+
+    def _put_bond(self, key: BondKey, bond: Bond) -> None:
+        if bond.leased or bond.pending:
+            self.bonds.put(key, bond)
             return
         self.balances.release(bond.processor, HoldReason.BOND, bond.amount)
-        self.bonds.remove((job, slot))
-        self.emit(BondReleased(job, slot, bond.processor, bond.amount))
+        self.bonds.remove(key)
+        self.emit(BondReleased(key[0], key[1], bond.processor, bond.amount))
+
+    def pay_from_bond(self, key: BondKey, target: bytes, amount: int) -> int:
+        """M7: a part of a bond that a verdict took, as far as it reaches. Returns what `target` got."""
+        bond = self.bonds.find(key)
+        paid = 0 if bond is None else min(amount, bond.amount)
+        if bond is not None and paid:
+            self.credit_held(bond.processor, HoldReason.BOND, target, paid)
+            self.bonds.put(key, replace(bond, amount=bond.amount - paid))
+            self.emit(BondPaid(key[0], key[1], bond.processor, target, paid))
+        return paid
+
+    def forfeit(self, key: BondKey) -> None:
+        """M7: burn what the others left of a bond."""
+        bond = self.bonds.find(key)
+        if bond is not None and bond.amount:
+            self.balances.burn_held(bond.processor, HoldReason.BOND, bond.amount)
+            self.bonds.put(key, replace(bond, amount=0))
+            self.emit(Forfeited(key[0], key[1], bond.processor, bond.amount))
+
+    def compensate(self, key: BondKey, payer: bytes, reward: int) -> None:
+        """M7: the payer's share of a bond, which is all that a payer ever gets beyond its own deposit."""
+        self.pay_from_bond(key, payer, _ppm(reward, self.rates.get().compensation_ppm))
+
+    def reward_challenger(self, key: BondKey, bond: int, challenger: bytes) -> None:
+        """M7: the challenger's share of a bond that was `bond` before the verdict."""
+        self.pay_from_bond(key, challenger, _ppm(bond, self.rates.get().challenger_ppm))
+
+    def bond_of(self, key: BondKey) -> int:
+        """What is left of a bond."""
+        bond = self.bonds.find(key)
+        return 0 if bond is None else bond.amount
 
     # One movement each: the pot and the ledger first, then the money.
 
@@ -356,21 +442,25 @@ class Escrow(Pallet):
             self.emit(Refunded(job, payer, amount))
 
     def _credit(self, job: int, payer: bytes, target: bytes, amount: int) -> None:
-        """Held money of the payer to `target`, by way of `payable` while its account would stay below the minimum."""
+        if amount:
+            self.credit_held(payer, HoldReason.JOB_ESCROW, target, amount)
+            self.emit(Paid(job, target, amount))
+
+    def credit_held(self, source: bytes, reason: HoldReason, target: bytes, amount: int) -> None:
+        """Held money to `target`, by way of `payable` while its account would stay below the minimum."""
         if not amount:
             return
         balances, minimum = self.balances, self.balances.existential_deposit
         owed, free = self.payable.get(target), self.balances.free(target)
-        if target == payer or (not owed and free + amount >= minimum):
-            balances.transfer_held(payer, HoldReason.JOB_ESCROW, target, amount)
+        if target == source or (not owed and free + amount >= minimum):
+            balances.transfer_held(source, reason, target, amount)
+            return
+        balances.transfer_held(source, reason, PAYABLE_ACCOUNT, amount)
+        if free + owed + amount >= minimum:
+            balances.transfer(PAYABLE_ACCOUNT, target, owed + amount, keep_alive=True)
+            self.payable.remove(target)
         else:
-            balances.transfer_held(payer, HoldReason.JOB_ESCROW, PAYABLE_ACCOUNT, amount)
-            if free + owed + amount >= minimum:
-                balances.transfer(PAYABLE_ACCOUNT, target, owed + amount, keep_alive=True)
-                self.payable.remove(target)
-            else:
-                self.payable.put(target, owed + amount)
-        self.emit(Paid(job, target, amount))
+            self.payable.put(target, owed + amount)
 
     def check_state(self) -> None:
         held: dict[bytes, int] = {}

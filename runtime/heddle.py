@@ -28,6 +28,7 @@ from pallets.system import LastRuntimeUpgradeInfo, System
 from pallets.timestamp import Timestamp
 from pallets.transaction_payment import TransactionPayment
 from pallets.utility import Utility
+from pallets.verification.pallet import Verification
 from runtime import tree
 from runtime.extrinsics_root import extrinsics_root
 from runtime.pallet import Pallet
@@ -79,10 +80,14 @@ class Heddle(Runtime):
         self.juries = Juries(
             state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors
         )
+        self.verification = Verification(
+            *(state, registry, self.system, self.agenda, self.beacon, self.balances),
+            *(self.jobs, self.juries, self.escrow, self.reputation),
+        )
         base: list[Pallet] = [self.system, self.timestamp, self.aura, self.grandpa, self.balances]
         base += [self.transaction_payment, self.beacon, self.session, self.offences, self.sudo, self.utility]
         work: list[Pallet] = [self.agenda, self.processors, self.jobs, self.matching, self.escrow, self.reputation]
-        work += [self.juries, self.secrets]
+        work += [self.juries, self.verification, self.secrets]
         super().__init__(state, registry, [*base, *work])
         nested.bind(self)
 

@@ -43,6 +43,17 @@ URL_BYTES_MAX = 256
 REFERENCE_BYTES_MAX = 64
 VERIFYING_KEY_BYTES_MAX = 4_096
 
+REPLICAS_MAX = 31
+"""Slots whose results are compared: more would not be safer, and each is read when the round is tallied."""
+CREDIBILITY_SLOTS = 8
+TRUST_MIN, TRUST_MAX = 2, 1 << 32
+STAKE_MULTIPLE_MIN, STAKE_MULTIPLE_MAX = 12, 100
+WINDOW_MS_MIN, WINDOW_MS_MAX = 10_000, 7 * 24 * 3_600_000
+REEXECUTION_MS_MIN = 100_000
+"""Beyond twice the duration: for fetching, running again and challenging (spec/job-layer.md §5)."""
+WINDOW_INTERVALS_MAX = 12
+"""A window of so many intervals leaves room among the AWAITING_PER_SLOT_MAX results that may wait."""
+
 ATTEMPTS_MAX = 10
 LOST_MAX = 10
 BACKOFF_MS_MAX = 24 * 3_600_000
@@ -57,6 +68,8 @@ REWARD_MAX = 10**24
 
 MESSAGE_BYTES_MAX = 128
 LIVE_PER_SLOT_MAX = 4
+AWAITING_PER_SLOT_MAX = 16
+"""Results of a slot that wait for their judgment. Fewer than β of a single replica: a bond outweighs all it covers."""
 RESULTS_PER_SLOT_MAX = 16
 MARKS_PER_JOB_MAX = 64
 OPEN_JOBS_PER_OWNER_MAX = 1_000

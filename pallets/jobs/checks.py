@@ -1,6 +1,6 @@
 """The invariants of Jobs, checked after every block in tests."""
 
-from pallets.jobs.executions import LIVE_EXECUTION_STATES
+from pallets.jobs.executions import AWAITING_STATES, LIVE_EXECUTION_STATES
 from pallets.jobs.queue import rank
 from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, SlotState
 from pallets.jobs.store import JobStore, wants_processors
@@ -21,6 +21,7 @@ def check_jobs(store: JobStore) -> None:
             _require(job_id, ledger is not None and ledger.pots.total() == 0, "ended, but money is held")
             _require(job_id, job.end is not None, "ended without an end")
         _check_slots(store, job_id, job, live=live)
+    _check_awaiting(store)
     for owner, count in owners.items():
         if store.owner_live.get(owner) != count:
             raise InvariantBroken(f"jobs: 0x{owner.hex()} has {count} live jobs, counted {store.owner_live.get(owner)}")
@@ -45,13 +46,15 @@ def _check_queue(store: JobStore) -> set[int]:
 
 def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:
     counts = dict.fromkeys(SlotState, 0)
-    closed = 0
+    closed = awaiting = 0
     for number, slot in store.slots_of(id):
         counts[slot.state] += 1
         closed += slot.ended
+        awaiting += slot.awaiting
         held = slot.state in (SlotState.OFFERED, SlotState.ACKNOWLEDGED)
         _require(id, live or slot.state is SlotState.CLOSED, f"ended, but slot {number} is {slot.state.name}")
-        bonded = store.escrow.bonds.contains((id, number))
+        bond = store.escrow.bonds.find((id, number, slot.generation))
+        bonded = bond is not None and bond.leased
         _require(id, bonded == (slot.state is SlotState.ACKNOWLEDGED and job.reward > 0), f"bond of slot {number}")
         leases = store.processors.leases.get(slot.processor) if held and slot.processor is not None else ()
         _require(id, not held or any((x.job, x.slot) == (id, number) for x in leases), f"lease of slot {number}")
@@ -64,13 +67,26 @@ def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:
             _require(id, good, f"execution {execution} runs in slot {number}, which nobody holds")
         for execution in slot.kept:
             record = store.executions.find((id, number, execution))
-            good = record is not None and record.state not in LIVE_EXECUTION_STATES
+            good = record is not None and record.state not in (*LIVE_EXECUTION_STATES, *AWAITING_STATES)
             _require(id, good, f"execution {execution} of slot {number} is not over")
-    if live:
+    _require(id, job.awaiting == awaiting, f"{job.awaiting} awaiting, slots have {awaiting}")
+    if job.closing is not None:
+        _require(id, live and awaiting > 0, "closing, but nothing awaits judgment")
+        _require(id, counts[SlotState.CLOSED] == job.slots, "closing, but a slot is not closed")
+    elif live:
         counters = (job.vacant, job.acknowledged, job.closed_slots)
         found = (counts[SlotState.VACANT], counts[SlotState.ACKNOWLEDGED], counts[SlotState.CLOSED])
         _require(id, counters == found, f"counters {counters}, slots {found}")
         _require(id, job.closed == closed + job.skipped, f"{job.closed} closed, {closed} ended")
+
+
+def _check_awaiting(store: JobStore) -> None:
+    found: dict[tuple[int, int], int] = {}
+    for (job, number, _), record in store.executions.items():
+        found[job, number] = found.get((job, number), 0) + (record.state in AWAITING_STATES)
+    for (job, number), slot in store.slots.items():
+        counted = found.get((job, number), 0)
+        _require(job, slot.awaiting == counted, f"slot {number}: {slot.awaiting} awaiting, {counted} found")
 
 
 def _require(id: int, good: bool, what: str) -> None:

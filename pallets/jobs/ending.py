@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pallets.jobs.events import ExecutionCancelled, JobDone, JobForgotten
+from pallets.jobs.events import ExecutionCancelled, JobClosing, JobDone, JobForgotten
 from pallets.jobs.failure import NodeLost
 from pallets.jobs.records import (
     Execution,
@@ -39,14 +39,37 @@ def end_of(job: Job, accepted_min: int | None) -> JobEnd:
 
 
 def finish(store: JobStore, id: int, end: JobEnd) -> None:
-    """End a live job. Work is bounded by its slots and their live executions."""
+    """End a live job. Work is bounded by its slots and their live executions.
+
+    Results that are not judged yet are judged first: until then the job is closing, and nothing of it runs.
+    """
     for number, slot in store.slots_of(id):
         if slot.state is not SlotState.CLOSED:
             _cancel_slot(store, id, number, slot)
+    job = store.jobs.get(id)
+    if job.awaiting:
+        store.change_job(id, closing=end, vacant=0, acknowledged=0, closed_slots=job.slots)
+        store.list_open(id, wanted=False)
+        store.emit(JobClosing(id, end))
+    else:
+        _end(store, id, job, end)
+
+
+def finish_if_over(store: JobStore, id: int) -> None:
+    """End a job whose last execution is over, or whose end waited for the last judgment."""
+    job = store.jobs.get(id)
+    if job.awaiting:
+        return
+    if job.closing is not None:
+        _end(store, id, job, job.closing)
+    elif job.closed == job.slots * job.executions:
+        finish(store, id, end_of(job, store.specs.get(id).accepted_min))
+
+
+def _end(store: JobStore, id: int, job: Job, end: JobEnd) -> None:
     store.escrow.close(id)
     for tell in store.on_end:
         tell(id)
-    job = store.jobs.get(id)
     store.owner_live.put(job.owner, store.owner_live.get(job.owner) - 1)
     store.list_open(id, wanted=False)
     until = store.system.slot + store.parameters.get().retention_slots
@@ -54,6 +77,7 @@ def finish(store: JobStore, id: int, end: JobEnd) -> None:
         id,
         state=END_STATES[type(end)],
         end=end,
+        closing=None,
         vacant=0,
         acknowledged=0,
         closed_slots=job.slots,
@@ -78,7 +102,7 @@ def _cancel_slot(store: JobStore, id: int, number: int, slot: Slot) -> None:
                 about_to_start = False
         _put_cancelled(store, (id, number, execution), record, paid)
     release(store, id, number, slot)
-    if slot.live or slot.state is not SlotState.VACANT or slot.generation:
+    if slot.live or slot.state is not SlotState.VACANT or slot.generation or slot.awaiting:
         store.slots.put((id, number), replace(slot, state=SlotState.CLOSED, live=()))
 
 
@@ -91,7 +115,7 @@ def _put_cancelled(store: JobStore, key: tuple[int, int, int], record: Execution
 def release(store: JobStore, id: int, number: int, slot: Slot) -> None:
     """Give a slot's bond and its place in the processor's calendar back."""
     if slot.processor is not None and slot.state in (SlotState.OFFERED, SlotState.ACKNOWLEDGED):
-        store.escrow.release_bond(id, number)
+        store.escrow.release_bond((id, number, slot.generation))
         store.processors.free(slot.processor, id, number)
 
 

@@ -279,6 +279,12 @@ class SecretsNotAllowed(PalletError):
     index = 37
 
 
+class UseCommit(PalletError):
+    """Results of this mode are committed and revealed (Verification), not reported."""
+
+    index = 38
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -318,4 +324,5 @@ ERRORS = (
     NotPaused,
     ExtensionTooLate,
     SecretsNotAllowed,
+    UseCommit,
 )

@@ -226,6 +226,47 @@ class JobExtended(Event):
     executions: U32
 
 
+@dataclass(slots=True)
+class JobClosing(Event):
+    """A job ends as soon as its results are judged; nothing of it runs any more."""
+
+    job: U64
+    outcome: JobEnd
+
+
+@dataclass(slots=True)
+class ExecutionCommitted(Event):
+    """A processor bound itself to a result without showing it."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    commitment: Hash
+
+
+@dataclass(slots=True)
+class ExecutionDisputed(Event):
+    """A result is before a jury."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+
+
+@dataclass(slots=True)
+class ExecutionRejected(Event):
+    """A result was not accepted; `paid` went to the processor all the same."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    failure: Failure
+    paid: U128
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -250,4 +291,8 @@ EVENTS = (
     JobResumed,
     JobToppedUp,
     JobExtended,
+    JobClosing,
+    ExecutionCommitted,
+    ExecutionDisputed,
+    ExecutionRejected,
 )

@@ -17,6 +17,7 @@ from runtime.hashing import blake2b256
 COMING_UP_MS = 60_000
 """An execution is materialised so long before its start."""
 
+AWAITING_STATES = (ExecutionState.COMMITTED, ExecutionState.REPORTED, ExecutionState.DISPUTED)
 LIVE_EXECUTION_STATES = (ExecutionState.SCHEDULED, ExecutionState.RUNNING, ExecutionState.SUSPECT)
 
 
@@ -34,7 +35,7 @@ def bring_up(store: JobStore, id: int, number: int) -> None:
         slot = store.slot(id, number)
     while (
         slot.next < job.executions
-        and len(slot.live) < bounds.LIVE_PER_SLOT_MAX
+        and has_room(slot)
         and start_of(spec.schedule, slot.start_delay_ms, slot.next) <= now + COMING_UP_MS
     ):
         due = start_of(spec.schedule, slot.start_delay_ms, slot.next)
@@ -43,6 +44,11 @@ def bring_up(store: JobStore, id: int, number: int) -> None:
         store.emit(ExecutionScheduled(id, slot.next, number, record.attempt, due))
         slot = replace(slot, next=slot.next + 1, live=(*slot.live, slot.next))
         store.slots.put((id, number), slot)
+
+
+def has_room(slot: Slot) -> bool:
+    """Whether one more execution may come up."""
+    return len(slot.live) < bounds.LIVE_PER_SLOT_MAX and slot.awaiting < bounds.AWAITING_PER_SLOT_MAX
 
 
 def _missed(spec: JobSpec, slot: Slot, now: int, executions: int) -> int:
@@ -70,6 +76,7 @@ def _scheduled(store: JobStore, spec: JobSpec, due: int) -> Execution:
         due_ms=due,
         deadline=_start_deadline(store, spec, due),
         processor=None,
+        generation=0,
         started_ms=0,
         heartbeat_at=0,
         failure=None,
@@ -133,6 +140,7 @@ def end_attempt(store: JobStore, id: int, number: int, execution: int, failure: 
 
 def close(store: JobStore, id: int, number: int, execution: int, record: Execution) -> None:
     """An execution is over: keep its record, count it, and end the slot and the job if it was the last one."""
+    judged = store.executions.get((id, number, execution)).state in AWAITING_STATES
     record = replace(record, ended_slot=store.system.slot)
     store.executions.put((id, number, execution), record)
     slot = store.slot(id, number)
@@ -146,26 +154,29 @@ def close(store: JobStore, id: int, number: int, execution: int, record: Executi
         slot,
         live=tuple(e for e in slot.live if e != execution),
         kept=(*kept, execution),
+        awaiting=slot.awaiting - judged,
         ended=slot.ended + 1,
         results_hash=blake2b256(chained),
     )
     store.slots.put((id, number), after)
     job = store.jobs.get(id)
     accepted = record.state is ExecutionState.ACCEPTED
-    failure = job.last_failure if accepted else record.failure
-    store.change_job(id, closed=job.closed + 1, accepted=job.accepted + accepted, last_failure=failure)
+    failure = job.last_failure if accepted or record.failure is None else record.failure
+    counts = {"closed": job.closed + 1, "accepted": job.accepted + accepted, "awaiting": job.awaiting - judged}
+    store.change_job(id, **counts, last_failure=failure)
+    if judged:
+        store.escrow.unbind((id, number, record.generation))
     store.escrow.charge_agenda(id)
+    for listener in store.on_over:
+        listener(id, execution)
     close_slot_if_over(store, id, number)
 
 
 def close_slot_if_over(store: JobStore, id: int, number: int) -> None:
-    """Close a slot without further executions, and the job with its last slot."""
+    """Close a slot in which nothing is left to run, and the job with its last execution."""
     job, slot = store.jobs.get(id), store.slot(id, number)
-    if slot.next < job.executions or slot.live or slot.state is SlotState.CLOSED:
-        return
-    ending.release(store, id, number, slot)
-    store.put_slot(id, number, replace(slot, state=SlotState.CLOSED))
-    store.emit(SlotClosed(id, number))
-    job = store.jobs.get(id)
-    if job.closed == job.slots * job.executions:
-        ending.finish(store, id, ending.end_of(job, store.specs.get(id).accepted_min))
+    if slot.next == job.executions and not slot.live and slot.state is not SlotState.CLOSED:
+        ending.release(store, id, number, slot)
+        store.put_slot(id, number, replace(slot, state=SlotState.CLOSED))
+        store.emit(SlotClosed(id, number))
+    ending.finish_if_over(store, id)

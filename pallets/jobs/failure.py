@@ -124,6 +124,24 @@ class SecretsUnavailable(Failure):
     """The job's secrets did not come in time, or do not open. Nobody but the owner could have helped it."""
 
 
+@variant(15)
+@dataclass(frozen=True, slots=True)
+class NoAgreement(Failure):
+    """Too few processors came to the same result."""
+
+
+@variant(16)
+@dataclass(frozen=True, slots=True)
+class NotRevealed(Failure):
+    """The processor did not show the result that it had bound itself to."""
+
+
+@variant(17)
+@dataclass(frozen=True, slots=True)
+class OwnerRejected(Failure):
+    """The job's owner did not accept the result."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,

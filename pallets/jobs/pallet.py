@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
-from pallets.jobs import bounds, checks, ending, executions, slots, terms
+from pallets.jobs import bounds, checks, ending, executions, settling, slots, terms
 from pallets.jobs.consumer import ConsumerCalls
 from pallets.jobs.errors import (
     AgendaOverloaded,
@@ -38,9 +38,9 @@ from pallets.jobs.errors import (
     StartTooEarly,
     TooManyOpenJobs,
     UnknownDestination,
+    UseCommit,
 )
 from pallets.jobs.events import (
-    ExecutionAccepted,
     ExecutionProgressed,
     ExecutionReported,
     ExecutionStarted,
@@ -48,6 +48,7 @@ from pallets.jobs.events import (
     SlotResigned,
 )
 from pallets.jobs.failure import JOBS_OWN_FAULT, REPORTABLE, Declined, Failure, InputUnavailable, NodeLost
+from pallets.jobs.modes import commits, is_result
 from pallets.jobs.records import (
     Execution,
     ExecutionState,
@@ -55,14 +56,13 @@ from pallets.jobs.records import (
     JobCancelled,
     JobFailed,
     JobState,
-    Result,
     Slot,
     SlotState,
 )
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Output, Succeeded
 from pallets.jobs.schedule import RUN_GRACE_SLOTS, start_of
 from pallets.jobs.store import JOB_KIND, SLOT_KIND, WHOLE_JOB, JobParameters
-from pallets.jobs.types import JobSpec
+from pallets.jobs.types import JobSpec, Trusted
 from pallets.jobs.validate import check_spec, is_blob
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
@@ -160,6 +160,8 @@ class Jobs(ConsumerCalls):
             seed=ZERO_HASH,
             paused_at=None,
             leave_until_ms=0,
+            awaiting=0,
+            closing=None,
         )
 
     @call(index=1, weight=WHOLE_JOB, refundable=True)
@@ -246,6 +248,7 @@ class Jobs(ConsumerCalls):
             state=ExecutionState.RUNNING,
             deadline=clock + self.agenda.slots_of(spec.schedule.duration_ms) + RUN_GRACE_SLOTS,
             processor=origin.who,
+            generation=generation,
             started_ms=self.system.now_ms,
             heartbeat_at=clock,
         )
@@ -258,7 +261,7 @@ class Jobs(ConsumerCalls):
         self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, permille: U16
     ) -> None:
         """A sign of life of a long run."""
-        record = self._running(origin.who, job, execution, slot, generation, attempt)
+        record = self.running(origin.who, job, execution, slot, generation, attempt)
         alive = replace(record, state=ExecutionState.RUNNING, heartbeat_at=self.agenda.now())
         self.executions.put((job, slot, execution), alive)
         self.emit(ExecutionProgressed(job, execution, slot, attempt, min(permille, PERMILLE_MAX)))
@@ -268,35 +271,33 @@ class Jobs(ConsumerCalls):
     def report(
         self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, outcome: Outcome
     ) -> None:
-        """Report how an attempt ended. In the mode Trusted a result is accepted and paid at once."""
-        record = self._running(origin.who, job, execution, slot, generation, attempt)
+        """Report how an attempt ended. In the mode Trusted a result is accepted and paid at once.
+
+        Where replicas are compared, results go by Verification.commit and reveal.
+        """
+        record = self.running(origin.who, job, execution, slot, generation, attempt)
+        spec = self.specs.get(job)
+        if commits(spec) and is_result(outcome):
+            raise UseCommit
         if isinstance(outcome, Succeeded):
-            self._accept(job, execution, slot, record, outcome)
+            self._succeed(job, execution, slot, record, outcome)
         elif isinstance(outcome, Failed):
             self._fail(job, execution, slot, record, outcome)
         if self.is_live(job):
             slots.rearm(self, job, slot)
 
-    def _accept(self, id: int, execution: int, number: int, record: Execution, outcome: Succeeded) -> None:
-        spec, slot = self.specs.get(id), self.slot(id, number)
-        assert slot.processor is not None, "an acknowledged slot has a processor"
+    def _succeed(self, id: int, execution: int, number: int, record: Execution, outcome: Succeeded) -> None:
+        """Accept at once, or let the result wait for its judgment, as the mode says."""
+        spec = self.specs.get(id)
         check_output(spec, outcome)
+        agreed = settling.terms_of(self.slot(id, number), record.attempt)
         self.emit(ExecutionReported(id, execution, number, record.attempt, outcome.digest))
-        paid = self.escrow.accept(id, spec.reward, slot.ask, slot.processor, slot.matcher)
-        job = self.jobs.get(id)
-        if slot.drawn and paid and job.owner not in (slot.processor, slot.manager):
-            self.reputation.credit(slot.processor, job.owner, job.runtime, paid)
-        self.results.put((id, number, execution), Result(outcome.output, outcome.deliveries))
-        self.emit(ExecutionAccepted(id, execution, number, record.attempt, paid))
-        accepted = replace(
-            record,
-            state=ExecutionState.ACCEPTED,
-            failure=None,
-            digest=outcome.digest,
-            fuel=outcome.fuel,
-            paid=record.paid + paid,
-        )
-        executions.close(self, id, number, execution, accepted)
+        if isinstance(spec.verification, Trusted):
+            settling.accept(self, id, execution, number, agreed, outcome)
+            return
+        settling.await_judgment(self, id, execution, number, ExecutionState.REPORTED)
+        for listener in self.on_report:
+            listener(id, execution, number, agreed, outcome)
 
     def _fail(self, id: int, execution: int, number: int, record: Execution, outcome: Failed) -> None:
         if not isinstance(outcome.failure, REPORTABLE):
@@ -362,7 +363,7 @@ class Jobs(ConsumerCalls):
             raise StaleAttempt
         return record
 
-    def _running(self, who: bytes, id: int, execution: int, number: int, generation: int, attempt: int) -> Execution:
+    def running(self, who: bytes, id: int, execution: int, number: int, generation: int, attempt: int) -> Execution:
         record = self._live(who, id, execution, number, generation, attempt)
         if record.state not in RUNNING:
             raise NotRunning

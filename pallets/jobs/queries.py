@@ -74,7 +74,7 @@ def job_view(store: JobStore, id: int) -> JobView | None:
         return None
     slots = []
     for number, slot in store.slots_of(id):
-        bond = store.escrow.bonds.find((id, number))
+        bond = store.escrow.bonds.find((id, number, slot.generation))
         slots.append(SlotView(number, slot, 0 if bond is None else bond.amount))
     return JobView(id, job, spec, tuple(slots), ledger)
 

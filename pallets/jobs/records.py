@@ -85,7 +85,7 @@ class SlotState(Enum):
 
 
 class ExecutionState(Enum):
-    """DESIGN §7. Accepted, Rejected, Failed, Lost, TimedOut, Cancelled and Skipped absorb."""
+    """DESIGN §7. Committed, Reported and Disputed await a judgment; the states after Reported up to Skipped absorb."""
 
     SCHEDULED = 0
     RUNNING = 1
@@ -99,6 +99,7 @@ class ExecutionState(Enum):
     TIMED_OUT = 9
     CANCELLED = 10
     SKIPPED = 11
+    DISPUTED = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ class Job:
     from the beacon when the job is assigned, after every promise was signed: it feeds the chance that scripts see.
     `paused_at` is set while the job is paused. Until `leave_until_ms` processors may resign freely, because the owner
     changed what they had promised.
+    `awaiting` counts results that are not judged yet; `closing` is the end that waits for them.
     """
 
     id_hash: Hash
@@ -141,6 +143,8 @@ class Job:
     seed: Hash
     paused_at: U64 | None
     leave_until_ms: U64
+    awaiting: U32
+    closing: JobEnd | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,9 @@ class Slot:
     as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits. `key` (X25519) came
     with the acknowledgment: the job's secrets are sealed to it. `sealed`: they are there, for this generation.
 
-    `next` is the first execution that has not come up yet, `live` those that have and are not over, `ended` how many
-    are over, `kept` the latest of them, whose records are still there. `results_hash` chains every one that is over:
+    `next` is the first execution that has not come up yet, `live` those that have and are to be run, `awaiting` how
+    many were run and are not judged yet, `ended` how many are over, `kept` the latest of them, whose records are still
+    there. `results_hash` chains every one that is over:
     H(previous ‖ u32 execution ‖ record).
     """
 
@@ -172,6 +177,7 @@ class Slot:
     sealed: bool
     next: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
+    awaiting: U32
     kept: Annotated[tuple[U32, ...], Bounded(bounds.RESULTS_PER_SLOT_MAX)]
     ended: U32
     results_hash: Hash
@@ -183,7 +189,8 @@ class Execution:
     """One execution of one slot: its present attempt, then how it ended.
 
     `attempt` counts from 1 and fences reports. `due_ms` is when it may start, `deadline` (A) when it must have
-    started (Scheduled) or reported (Running). `heartbeat_at` (A) is the last sign of life of the run.
+    started (Scheduled) or reported (Running). `processor` runs it, under this generation of the slot. `heartbeat_at`
+    (A) is its last sign of life.
     """
 
     state: ExecutionState
@@ -193,6 +200,7 @@ class Execution:
     due_ms: U64
     deadline: U64
     processor: AccountId | None
+    generation: U32
     started_ms: U64
     heartbeat_at: U64
     failure: Failure | None
@@ -200,6 +208,19 @@ class Execution:
     fuel: U64
     paid: U128
     ended_slot: U64
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms an attempt was made. They outlive its lease, for the judgment of its result."""
+
+    processor: AccountId
+    manager: AccountId
+    matcher: AccountId | None
+    ask: U128
+    drawn: bool
+    generation: U32
+    attempt: U8
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,16 @@ class Outcome(SumType):
 @variant(0)
 @dataclass(frozen=True, slots=True)
 class Succeeded(Outcome):
-    """The script gave an output. `digest` is the result digest of spec/job-layer.md §5."""
+    """The script gave an output. `digest` is the result digest of spec/job-layer.md §5.
+
+    `tape` holds the exact requests and replies of the run, if it was published.
+    """
 
     digest: Hash
     output: Output
     fuel: U64
     deliveries: Annotated[tuple[Delivery, ...], Bounded(bounds.DESTINATIONS_MAX)]
+    tape: Blob | None = None
 
 
 @variant(1)

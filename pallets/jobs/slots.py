@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pallets.beacon import Beacon
-from pallets.jobs import bounds, ending, executions
+from pallets.jobs import ending, executions
 from pallets.jobs.events import (
     ExecutionSuspected,
     JobAssigned,
@@ -20,6 +20,7 @@ from pallets.jobs.events import (
 )
 from pallets.jobs.executions import COMING_UP_MS
 from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, RunTimeout, SecretsUnavailable
+from pallets.jobs.modes import bond_multiple
 from pallets.jobs.records import (
     LIVE_STATES,
     Execution,
@@ -91,7 +92,8 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     """
     job, slot = store.jobs.get(id), store.slot(id, number)
     assert slot.processor is not None, "an offered slot has a processor"
-    store.escrow.lock_bond(id, number, slot.processor, job.reward)
+    bond = bond_multiple(store.specs.get(id)) * job.reward
+    store.escrow.lock_bond((id, number, slot.generation), slot.processor, bond)
     until = store.agenda.now() + store.parameters.get().assign_slots
     store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until, key=key))
     store.processors.note_acknowledged(slot.processor)
@@ -233,7 +235,7 @@ def lose(store: JobStore, id: int, number: int, overdue: dict[int, Failure]) -> 
     assert slot.processor is not None, "an acknowledged slot has a processor"
     assert slot.manager is not None, "and its manager"
     vanished = any(isinstance(failure, NodeLost) for failure in overdue.values())
-    store.escrow.fine(id, number, slot.ask, LOST_HALVES if vanished else TIMEOUT_HALVES)
+    store.escrow.fine((id, number, slot.generation), slot.ask, LOST_HALVES if vanished else TIMEOUT_HALVES)
     if slot.drawn:
         quarters = LOST_QUARTERS if vanished else TIMEOUT_QUARTERS
         store.reputation.debit(slot.processor, job.runtime, slot.ask, quarters)
@@ -244,9 +246,9 @@ def lose(store: JobStore, id: int, number: int, overdue: dict[int, Failure]) -> 
 def rearm(store: JobStore, id: int, number: int) -> None:
     """Bring up what is near and have the agenda look at the slot when the next thing is due."""
     executions.bring_up(store, id, number)
-    if not store.is_live(id):
-        return
     slot = store.slot(id, number)
+    if not store.is_live(id) or slot.state is SlotState.CLOSED:
+        return
     due = min(_due_slots(store, id, number, slot), default=0)
     if due:
         wake = store.agenda.arm(SLOT_KIND, store.agenda_id(id, number), slot.wake, due)
@@ -272,7 +274,7 @@ def _due_slots(store: JobStore, id: int, number: int, slot: Slot) -> Iterator[in
     if let_go_at:
         yield let_go_at + offset
     comes_up = job.state is JobState.ASSIGNED and job.paused_at is None and slot.next < job.executions
-    if comes_up and len(slot.live) < bounds.LIVE_PER_SLOT_MAX:
+    if comes_up and executions.has_room(slot):
         coming_up = start_of(spec.schedule, slot.start_delay_ms, slot.next) - COMING_UP_MS
         yield store.agenda.slots_of(max(0, coming_up))
 
@@ -288,8 +290,10 @@ def wake_slot(store: JobStore, agenda_id: int, at: int) -> None:
 
 
 def advance_job(store: JobStore, id: int) -> None:
-    """Apply what is due for a live job as a whole: it may end by it."""
+    """Apply what is due for a live job as a whole: it may end by it. Judgments outlast its deadlines."""
     job, spec, clock = store.jobs.get(id), store.specs.get(id), store.agenda.now()
+    if job.closed_slots == job.slots:
+        return
     latest_start = spec.schedule.start_ms + spec.schedule.start_delay_max_ms
     expiry = None
     if clock >= job.total_deadline:
@@ -307,6 +311,8 @@ def rearm_job(store: JobStore, id: int) -> None:
     job, spec = store.jobs.get(id), store.specs.get(id)
     offset = store.system.slot - store.agenda.now()
     due = job.total_deadline + offset
+    if job.closed_slots == job.slots:
+        return
     if job.state is not JobState.ASSIGNED:
         after_latest_start = first_slot_after(spec, store.system.slot_ms)
         due = min(due, job.queue_deadline + offset, after_latest_start)

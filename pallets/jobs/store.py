@@ -14,7 +14,8 @@ from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
 from pallets.jobs.events import EVENTS
 from pallets.jobs.queue import JobQueue
-from pallets.jobs.records import LIVE_STATES, Execution, Job, Mark, Result, Slot, SlotState
+from pallets.jobs.records import LIVE_STATES, Execution, Job, Mark, Result, Slot, SlotState, Terms
+from pallets.jobs.report import Succeeded
 from pallets.jobs.types import JobSpec
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
@@ -70,6 +71,10 @@ class JobStore(Pallet):
         self.on_offer: list[Callable[[int, int, Slot], None]] = []
         self.on_end: list[Callable[[int], None]] = []
         """What pallets that know of Jobs do when a slot is offered and when a job has ended."""
+        self.on_over: list[Callable[[int, int], None]] = []
+        """Told (job, execution) whenever an execution of a slot is over; must not change what Jobs keeps."""
+        self.on_report: list[Callable[[int, int, int, Terms, Succeeded], None]] = []
+        """Told (job, execution, slot, terms, outcome) of a result that waits for its judgment."""
         slot_keys = ((U64, TWOX), (U8, TWOX))
         execution_keys = (*slot_keys, (U32, TWOX))
         self.parameters: Value[JobParameters] = self.value(
@@ -212,7 +217,7 @@ def wants_processors(job: Job) -> bool:
 def new_slot(job: Job) -> Slot:
     """A slot that was never offered."""
     return Slot(
-        state=SlotState.CLOSED if job.state not in LIVE_STATES else SlotState.VACANT,
+        state=SlotState.CLOSED if job.closing is not None or job.state not in LIVE_STATES else SlotState.VACANT,
         generation=0,
         processor=None,
         manager=None,
@@ -227,6 +232,7 @@ def new_slot(job: Job) -> Slot:
         sealed=False,
         next=0,
         live=(),
+        awaiting=0,
         kept=(),
         ended=0,
         results_hash=ZERO_HASH,

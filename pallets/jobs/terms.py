@@ -3,7 +3,7 @@
 from pallets.escrow import Pots
 from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms
 from pallets.jobs.store import JobStore
-from pallets.jobs.types import JobSpec
+from pallets.jobs.types import Adaptive, JobSpec, Reexecution
 
 SLOT_BYTES = 512
 """What a slot's records take in storage at most, apart from outputs; for the storage deposit."""
@@ -12,7 +12,8 @@ SLOT_BYTES = 512
 def deposit(store: JobStore, spec: JobSpec, executions: int) -> Pots:
     """What has to be held for a job with so many executions per slot."""
     stored_bytes = len(store.specs.codec.encode(spec)) + SLOT_BYTES * spec.slots
-    return store.escrow.pots_of(spec.reward, spec.slots, executions, spec.retry.attempts_max, stored_bytes)
+    attempts, audited = spec.retry.attempts_max, isinstance(spec.verification, Adaptive | Reexecution)
+    return store.escrow.pots_of(spec.reward, spec.slots, executions, attempts, stored_bytes, audited=audited)
 
 
 def queue_deadline(store: JobStore, spec: JobSpec) -> int:

@@ -19,22 +19,27 @@ from pallets.jobs.errors import (
     TooManyExecutions,
     UnknownScript,
 )
+from pallets.jobs.modes import DETERMINISTIC_RUNTIMES, is_compared, is_deterministic
 from pallets.jobs.schedule import executions_of
 from pallets.jobs.types import (
     Adaptive,
+    Attested,
     Blob,
     BlobInput,
     Chain,
     Competing,
+    Credibility,
     Immutable,
     JobSpec,
     Known,
+    OwnerAccept,
     Personal,
+    Proof,
     Public,
+    Quorum,
     Reexecution,
     RuntimeKind,
     Single,
-    Trusted,
     UpstreamInput,
     Webhook,
 )
@@ -50,6 +55,7 @@ def check_spec(spec: JobSpec, now_ms: int) -> int:
     check_environment(spec)
     executions = check_schedule(spec, now_ms)
     check_bounds(spec, executions)
+    check_verification(spec, executions)
     return executions
 
 
@@ -65,8 +71,7 @@ def check_supported(spec: JobSpec) -> None:
         (Field.INSTANT_MATCH, single is None or not single.instant),
         (Field.DESTINATIONS, all(isinstance(target, Chain | Webhook) for target in spec.destinations)),
         (Field.GAS, spec.gas_per_delivery == 0),
-        (Field.VERIFICATION, isinstance(spec.verification, Trusted)),
-        (Field.STAKE_MULTIPLE, spec.stake_multiple == 0),
+        (Field.VERIFICATION, not isinstance(spec.verification, Attested | Proof)),
         (Field.LANE, spec.queue.lane is None),
         (Field.PREEMPTION, not spec.queue.preemptible),
         (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
@@ -171,6 +176,45 @@ def check_bounds(spec: JobSpec, executions: int) -> None:
     urls = [target.url for target in spec.destinations if isinstance(target, Webhook)]
     if not all(url.startswith(("https://", "http://")) for url in urls):
         raise OutOfBounds(Field.DESTINATIONS)
+
+
+def check_verification(spec: JobSpec, executions: int) -> None:
+    """What the mode asks of the rest of the specification (spec/job-layer.md §5)."""
+    mode, slots = spec.verification, spec.slots
+    if spec.stake_multiple and not bounds.STAKE_MULTIPLE_MIN <= spec.stake_multiple <= bounds.STAKE_MULTIPLE_MAX:
+        raise OutOfBounds(Field.STAKE_MULTIPLE)
+    if is_compared(spec) and spec.capabilities.sign:
+        # A signature says who runs: replicas would differ.
+        raise OutOfBounds(Field.VERIFICATION)
+    if isinstance(mode, Quorum) and not slots // 2 < mode.agreeing <= slots <= bounds.REPLICAS_MAX:
+        raise OutOfBounds(Field.VERIFICATION)
+    if isinstance(mode, Credibility):
+        if not bounds.TRUST_MIN <= mode.trust <= bounds.TRUST_MAX:
+            raise OutOfBounds(Field.VERIFICATION)
+        if slots != bounds.CREDIBILITY_SLOTS:
+            raise SlotsOutOfBounds
+    if isinstance(mode, Adaptive | Reexecution) and slots != 1:
+        raise SlotsOutOfBounds
+    repeatable = is_deterministic(spec) if isinstance(mode, Adaptive) else spec.runtime in DETERMINISTIC_RUNTIMES
+    if isinstance(mode, Adaptive | Reexecution) and not repeatable:
+        raise OutOfBounds(Field.VERIFICATION)
+    if isinstance(mode, OwnerAccept) and isinstance(spec.processors, Public) and not is_deterministic(spec):
+        # The owner could take the result and reject it: work for nothing, which no jury could find out.
+        raise OutOfBounds(Field.VERIFICATION)
+    if isinstance(mode, OwnerAccept | Reexecution):
+        check_window(spec, mode.window_ms, executions)
+
+
+def check_window(spec: JobSpec, window_ms: int, executions: int) -> None:
+    """Long enough to doubt a result, short enough that few results wait at a time."""
+    least = bounds.WINDOW_MS_MIN
+    if isinstance(spec.verification, Reexecution):
+        least = bounds.REEXECUTION_MS_MIN + 2 * spec.schedule.duration_ms
+    most = bounds.WINDOW_MS_MAX
+    if executions > 1:
+        most = min(most, bounds.WINDOW_INTERVALS_MAX * spec.schedule.interval_ms)
+    if not least <= window_ms <= most:
+        raise OutOfBounds(Field.VERIFICATION)
 
 
 def is_cid(cid: bytes) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
-from pallets.jobs.modes import is_compared
+from pallets.jobs.modes import bond_multiple, is_compared
 from pallets.jobs.records import Job, Slot, SlotState
 from pallets.jobs.schedule import lease_of
 from pallets.jobs.slots import Match
@@ -199,7 +199,7 @@ class Eligibility:
         asked = ask_of(advert, spec)
         if asked > spec.reward and not isinstance(choice, Personal):
             yield Reason.PRICE
-        if not self.escrow.can_bond(who, spec.reward):
+        if not self.escrow.can_bond(who, bond_multiple(spec) * spec.reward):
             yield Reason.BOND
         if resources.network_requests > advert.requests_max:
             yield Reason.NETWORK_QUOTA

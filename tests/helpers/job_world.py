@@ -23,6 +23,8 @@ from pallets.processors.types import FREE, Advert, PairingProof, pairing_message
 from pallets.reputation import Reputation
 from pallets.secrets.pallet import Secrets
 from pallets.system import System
+from pallets.verification import digests
+from pallets.verification.pallet import Verification
 from runtime.errors import DispatchError
 from runtime.hashing import blake2b256
 from runtime.pallet import Event, Pallet, Signed
@@ -42,6 +44,7 @@ def account(name: str) -> bytes:
     return blake2b256(name.encode())
 
 
+SALT = bytes(range(32))
 ALICE, BOB, CAROL = account("alice"), account("bob"), account("carol")
 PROCESSORS = tuple(account(f"processor {n}") for n in range(5))
 MATCHER = account("matcher")
@@ -102,15 +105,20 @@ class World:
             self.secrets,
         )
         self.juries = Juries(state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors)
+        self.verification = Verification(
+            *(state, registry, self.system, self.agenda, self.beacon, self.balances),
+            *(self.jobs, self.juries, self.escrow, self.reputation),
+        )
         pallets: list[Pallet] = [self.system, self.balances, self.agenda, self.processors]
-        pallets += [self.escrow, self.reputation, self.jobs, self.matching, self.juries, self.secrets]
+        pallets += [self.escrow, self.reputation, self.jobs, self.matching, self.juries]
+        pallets += [self.verification, self.secrets]
         self.pallets = pallets
         self.runtime = Runtime(state, registry, [*self.pallets, self.beacon])
         accounts = (ALICE, BOB, CAROL, MATCHER, *PROCESSORS)
         self.balances.genesis({"balances": [(who, balance) for who in accounts]})
         chosen = PARAMETERS if parameters is None else {"processors": PROCESSOR_PARAMETERS, **parameters}
         configured = (self.escrow, self.reputation, self.jobs, self.matching, self.juries, self.secrets)
-        for pallet in (self.processors, *configured):
+        for pallet in (self.processors, *configured, self.verification):
             pallet.genesis(chosen.get(pallet.name.lower(), {}))
         self.system.slot = FIRST_SLOT
         self.slots(1)
@@ -250,6 +258,60 @@ class World:
         self.start(job, execution, slot)
         self.slots(1)
         self.report(job, execution, slot, outcome)
+
+    # Rounds.
+
+    def found(self, job: int, execution: int = 0, output: bytes = b"42") -> Succeeded:
+        """A result with the digest that the chain computes for it."""
+        work = digests.work_hash(self.jobs.specs.get(job), execution)
+        without = Succeeded(bytes(32), InlineOutput(output), 1_000, ())
+        return replace(without, digest=digests.result_digest(work, without))
+
+    def digest(self, job: int, execution: int, outcome: Outcome) -> bytes:
+        """The digest of an outcome of an execution."""
+        return digests.result_digest(digests.work_hash(self.jobs.specs.get(job), execution), outcome)
+
+    def commitment(self, job: int, execution: int, slot: int, outcome: Outcome, who: bytes | None = None) -> bytes:
+        """What the slot's processor, or somebody else in its place, commits to; the salt is SALT."""
+        held = self.jobs.slot(job, slot)
+        attempt = self.execution(job, slot, execution).attempt
+        place = (self.job(job).id_hash, execution, slot, held.generation, attempt)
+        digest, processor = self.digest(job, execution, outcome), who or held.processor or b""
+        return digests.commitment(self.system.genesis_hash, *place, processor, digest, SALT)
+
+    def outsiders_commitment(self, job: int, execution: int, outcome: Outcome, who: bytes) -> bytes:
+        """What a challenger or a juror commits to."""
+        genesis, job_hash = self.system.genesis_hash, self.job(job).id_hash
+        return digests.outsiders_commitment(
+            genesis, job_hash, execution, who, self.digest(job, execution, outcome), SALT
+        )
+
+    def commit_result(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Commit a running execution, by default to the result `found`."""
+        held = self.jobs.slot(job, slot)
+        assert held.processor is not None
+        attempt = self.execution(job, slot, execution).attempt
+        commitment = self.commitment(job, execution, slot, outcome or self.found(job, execution))
+        arguments = (job, execution, slot, held.generation, attempt, commitment)
+        self.call("Verification", "commit", held.processor, *arguments)
+
+    def compute(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Start and commit."""
+        self.start(job, execution, slot)
+        self.slots(1)
+        self.commit_result(job, execution, slot, outcome)
+
+    def reveal_result(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Reveal what was committed."""
+        terms = self.verification.entries.get((job, execution, slot)).terms
+        arguments = (job, execution, slot, terms.generation, terms.attempt, outcome or self.found(job, execution), SALT)
+        self.call("Verification", "reveal", terms.processor, *arguments)
+
+    def reveal_late(self, job: int, execution: int, slot: int, outcome: Outcome | None = None) -> None:
+        """Open a commitment whose bond is frozen."""
+        who = self.verification.late.get((job, execution, slot)).terms.processor
+        what = outcome or self.found(job, execution)
+        self.call("Verification", "reveal_late", who, job, execution, slot, what, SALT)
 
     # Looking.
 

@@ -55,7 +55,7 @@ def test_fines_never_exceed_what_is_left_of_the_bond() -> None:
     world.offer_capacity(ONE)
     world.assign(job := world.register(spec=world.spec(slots=1)), ONE)
     for _ in range(30):
-        world.escrow.fine(job, 0, HDL, 2)
+        world.escrow.fine((job, 0, 0), HDL, 2)
     assert world.balances.held(ONE, HoldReason.BOND) == 0
     assert world.balances.total(ONE) == 10_000 * HDL - 2 * HDL
 

@@ -50,6 +50,23 @@ def many(count: int, slots: int) -> Change:
     )
 
 
+def fetching(**changes: Any) -> Change:
+    """A job that may fetch, so that honest processors may differ."""
+    return lambda spec: replace(spec, capabilities=replace(spec.capabilities, fetch_hosts=("example.org",)), **changes)
+
+
+def signing(verification: types.Verification) -> Change:
+    """A job that may sign, in a mode."""
+    return lambda spec: replace(spec, capabilities=replace(spec.capabilities, sign=True), verification=verification)
+
+
+def twice(verification: types.Verification) -> Change:
+    """A job of two executions, a minute apart."""
+    return lambda spec: replace(
+        spec, schedule=replace(spec.schedule, end_ms=spec.schedule.start_ms + 60_001), verification=verification
+    )
+
+
 NOT_YET: list[tuple[Field, Change]] = [
     (Field.RUNTIME, field(runtime=types.RuntimeKind.NATIVE)),
     (Field.RUNTIME, field(runtime=types.RuntimeKind.CONTAINER)),
@@ -60,14 +77,8 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.DESTINATIONS, field(destinations=(types.Ethereum(1, bytes(20), 100_000),))),
     (Field.DESTINATIONS, field(destinations=(types.Chain(), types.Ipfs("http://127.0.0.1:5001")))),
     (Field.GAS, field(gas_per_delivery=1)),
-    (Field.VERIFICATION, field(verification=types.OwnerAccept(1_000))),
-    (Field.VERIFICATION, field(verification=types.Quorum(2))),
-    (Field.VERIFICATION, field(verification=types.Credibility(2))),
-    (Field.VERIFICATION, field(verification=types.Adaptive())),
-    (Field.VERIFICATION, field(verification=types.Reexecution(1_000))),
     (Field.VERIFICATION, field(verification=types.Attested())),
     (Field.VERIFICATION, field(verification=types.Proof(b"key"))),
-    (Field.STAKE_MULTIPLE, field(stake_multiple=1)),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 1)))),
     (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
     (Field.MUTABILITY, field(mutability=types.Editor(ALICE))),
@@ -110,6 +121,20 @@ PAST: list[tuple[Field, Change]] = [
     (Field.SECRETS, part("capabilities", secrets=(TAG,))),
     (Field.SECRETS, sealed((TAG,), (bytes(16),))),
     (Field.SECRETS, sealed((TAG,), (TAG, TAG))),
+    (Field.STAKE_MULTIPLE, field(stake_multiple=bounds.STAKE_MULTIPLE_MIN - 1)),
+    (Field.STAKE_MULTIPLE, field(stake_multiple=bounds.STAKE_MULTIPLE_MAX + 1)),
+    (Field.VERIFICATION, field(verification=types.Quorum(1))),
+    (Field.VERIFICATION, field(verification=types.Quorum(3))),
+    (Field.VERIFICATION, field(slots=32, verification=types.Quorum(20))),
+    (Field.VERIFICATION, signing(types.Quorum(2))),
+    (Field.VERIFICATION, field(slots=8, verification=types.Credibility(1))),
+    (Field.VERIFICATION, field(slots=8, verification=types.Credibility(bounds.TRUST_MAX + 1))),
+    (Field.VERIFICATION, fetching(slots=1, verification=types.Adaptive())),
+    (Field.VERIFICATION, field(slots=1, verification=types.Reexecution(2 * 10_000 + bounds.REEXECUTION_MS_MIN - 1))),
+    (Field.VERIFICATION, field(verification=types.OwnerAccept(bounds.WINDOW_MS_MIN - 1))),
+    (Field.VERIFICATION, field(verification=types.OwnerAccept(bounds.WINDOW_MS_MAX + 1))),
+    (Field.VERIFICATION, fetching(verification=types.OwnerAccept(60_000))),
+    (Field.VERIFICATION, twice(types.OwnerAccept(bounds.WINDOW_INTERVALS_MAX * 60_000 + 1))),
 ]
 
 RULES: list[tuple[type[PalletError], Change]] = [
@@ -120,6 +145,9 @@ RULES: list[tuple[type[PalletError], Change]] = [
     (errors.SecretsNotAllowed, sealed((TAG,), public=False)),
     (errors.SlotsOutOfBounds, field(slots=0)),
     (errors.SlotsOutOfBounds, field(slots=65)),
+    (errors.SlotsOutOfBounds, field(slots=7, verification=types.Credibility(2))),
+    (errors.SlotsOutOfBounds, field(verification=types.Adaptive())),
+    (errors.SlotsOutOfBounds, field(verification=types.Reexecution(200_000))),
     (errors.UnknownScript, field(script=types.Blob(b"", 10))),
     (errors.UnknownScript, field(script=types.Blob(SCRIPT.cid[:-1], 10))),
     (errors.UnknownScript, field(script=types.Blob(b"\x01\x70\x12\x20" + bytes(32), 10))),
@@ -164,6 +192,16 @@ ALLOWED: list[Change] = [
     part("resources", memory_bytes=bounds.MEMORY_BYTES_MAX, fuel=bounds.FUEL_MAX, storage_bytes=0),
     field(destinations=(types.Chain(), types.Webhook("https://example.org/hook"))),
     field(destinations=()),
+    field(stake_multiple=bounds.STAKE_MULTIPLE_MIN),
+    field(stake_multiple=bounds.STAKE_MULTIPLE_MAX),
+    field(verification=types.Quorum(2)),
+    field(slots=31, verification=types.Quorum(16)),
+    field(slots=8, verification=types.Credibility(bounds.TRUST_MAX)),
+    field(slots=1, verification=types.Adaptive()),
+    fetching(slots=1, verification=types.Reexecution(2 * 10_000 + bounds.REEXECUTION_MS_MIN)),
+    field(verification=types.OwnerAccept(bounds.WINDOW_MS_MAX)),
+    fetching(processors=types.Known(PROCESSORS), verification=types.OwnerAccept(60_000)),
+    twice(types.OwnerAccept(bounds.WINDOW_INTERVALS_MAX * 60_000)),
 ]
 
 

@@ -1,0 +1,1 @@
+"""Verification: how results are held against each other, shown, doubted and judged."""
