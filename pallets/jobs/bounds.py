@@ -73,6 +73,7 @@ AWAITING_PER_SLOT_MAX = 16
 RESULTS_PER_SLOT_MAX = 16
 MARKS_PER_JOB_MAX = 64
 OPEN_JOBS_PER_OWNER_MAX = 1_000
+LANE_CONCURRENCY_MAX = 64
 PRIORITY_MAX = 31
 """A queue has a line for each priority; age makes up for the difference of all in about nine thousand slots."""
 INPUT_UNAVAILABLE_MAX = 3

@@ -1,9 +1,10 @@
 """The invariants of Jobs, checked after every block in tests."""
 
 from pallets.jobs.executions import AWAITING_STATES, LIVE_EXECUTION_STATES
+from pallets.jobs.lanes import lane_of
 from pallets.jobs.queue import rank
-from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, SlotState
-from pallets.jobs.store import JobStore, wants_processors
+from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, JobState, SlotState
+from pallets.jobs.store import JobStore, LaneKey, wants_processors
 from runtime.errors import InvariantBroken
 
 
@@ -25,6 +26,7 @@ def check_jobs(store: JobStore) -> None:
     for owner, count in owners.items():
         if store.owner_live.get(owner) != count:
             raise InvariantBroken(f"jobs: 0x{owner.hex()} has {count} live jobs, counted {store.owner_live.get(owner)}")
+    _check_lanes(store)
     for who, leases in store.processors.leases.items():
         for lease in leases:
             slot = store.slot(lease.job, lease.slot)
@@ -42,6 +44,23 @@ def _check_queue(store: JobStore) -> set[int]:
     if ranks != sorted(ranks):
         raise InvariantBroken(f"jobs: the queue is out of order: {ranks}")
     return set(listed)
+
+
+def _check_lanes(store: JobStore) -> None:
+    """Each lane counts its live jobs that do not wait, and holds those that do."""
+    found: dict[LaneKey, tuple[int, list[int]]] = {}
+    for job_id, job in store.jobs.items():
+        key = lane_of(store, job_id)
+        if key is not None and job.state in LIVE_STATES:
+            under_way, waiting = found.get(key, (0, []))
+            waits = job.state is JobState.WAITING
+            found[key] = (under_way + (not waits), [*waiting, job_id] if waits else waiting)
+    clock = store.agenda.now()
+    kept = {
+        key: (lane.under_way, sorted(store.queue.merged(lane.waiting, clock))) for key, lane in store.lanes.items()
+    }
+    if kept != {key: (count, sorted(waiting)) for key, (count, waiting) in found.items()}:
+        raise InvariantBroken(f"jobs: lanes hold {kept}, jobs say {found}")
 
 
 def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from pallets.jobs import lanes
 from pallets.jobs.events import ExecutionCancelled, JobClosing, JobDone, JobForgotten
 from pallets.jobs.failure import NodeLost
 from pallets.jobs.records import (
@@ -67,6 +68,7 @@ def finish_if_over(store: JobStore, id: int) -> None:
 
 
 def _end(store: JobStore, id: int, job: Job, end: JobEnd) -> None:
+    lanes.leave(store, id)
     store.escrow.close(id)
     for tell in store.on_end:
         tell(id)

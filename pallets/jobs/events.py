@@ -267,6 +267,21 @@ class ExecutionRejected(Event):
     paid: U128
 
 
+@dataclass(slots=True)
+class JobWaiting(Event):
+    """A job waits until its lane has a place."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class JobOpened(Event):
+    """A job that waited is open for processors now; `start_ms` is its first start, moved if it had gone by."""
+
+    job: U64
+    start_ms: U64
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -295,4 +310,6 @@ EVENTS = (
     ExecutionCommitted,
     ExecutionDisputed,
     ExecutionRejected,
+    JobWaiting,
+    JobOpened,
 )

@@ -43,6 +43,14 @@ class Place:
     after: U64 | None
 
 
+@dataclass(frozen=True, slots=True)
+class LaneRecord:
+    """How many jobs of a lane are live and not waiting, and those that wait."""
+
+    under_way: U32 = 0
+    waiting: Lines = ()
+
+
 class JobQueue:
     """The lines and the dense list, stored with the pallet that owns the jobs."""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pallets.beacon import Beacon
-from pallets.jobs import ending, executions
+from pallets.jobs import ending, executions, terms
 from pallets.jobs.events import (
     ExecutionSuspected,
     JobAssigned,
@@ -32,8 +32,7 @@ from pallets.jobs.records import (
     SlotState,
 )
 from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, start_of
-from pallets.jobs.store import JOB_KIND, SLOT_BITS, SLOT_KIND, JobStore
-from pallets.jobs.types import JobSpec
+from pallets.jobs.store import SLOT_BITS, SLOT_KIND, JobStore
 from runtime.hashing import personal
 from runtime.types import ZERO_HASH
 
@@ -296,7 +295,9 @@ def advance_job(store: JobStore, id: int) -> None:
         return
     latest_start = spec.schedule.start_ms + spec.schedule.start_delay_max_ms
     expiry = None
-    if clock >= job.total_deadline:
+    if job.state is JobState.WAITING:
+        expiry = Expiry.QUEUE if clock >= job.queue_deadline else None
+    elif clock >= job.total_deadline:
         expiry = Expiry.TOTAL
     elif job.state is not JobState.ASSIGNED and clock >= job.queue_deadline:
         expiry = Expiry.QUEUE
@@ -304,24 +305,6 @@ def advance_job(store: JobStore, id: int) -> None:
         expiry = Expiry.FIRST_START
     if expiry is not None:
         ending.finish(store, id, JobExpired(expiry))
-
-
-def rearm_job(store: JobStore, id: int) -> None:
-    """Have the agenda look at a live job at its next deadline."""
-    job, spec = store.jobs.get(id), store.specs.get(id)
-    offset = store.system.slot - store.agenda.now()
-    due = job.total_deadline + offset
-    if job.closed_slots == job.slots:
-        return
-    if job.state is not JobState.ASSIGNED:
-        after_latest_start = first_slot_after(spec, store.system.slot_ms)
-        due = min(due, job.queue_deadline + offset, after_latest_start)
-    store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, job.wake, due))
-
-
-def first_slot_after(spec: JobSpec, slot_ms: int) -> int:
-    """The first chain slot in which the first start and its delay are over."""
-    return (spec.schedule.start_ms + spec.schedule.start_delay_max_ms) // slot_ms + 1
 
 
 def wake_job(store: JobStore, id: int, at: int) -> None:
@@ -334,4 +317,4 @@ def wake_job(store: JobStore, id: int, at: int) -> None:
         return
     advance_job(store, id)
     if store.is_live(id):
-        rearm_job(store, id)
+        terms.rearm_job(store, id)

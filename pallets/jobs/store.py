@@ -13,17 +13,17 @@ from pallets.escrow import Escrow
 from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
 from pallets.jobs.events import EVENTS
-from pallets.jobs.queue import JobQueue
-from pallets.jobs.records import LIVE_STATES, Execution, Job, Mark, Result, Slot, SlotState, Terms
+from pallets.jobs.queue import JobQueue, LaneRecord
+from pallets.jobs.records import LIVE_STATES, Execution, Job, JobState, Mark, Result, Slot, SlotState, Terms
 from pallets.jobs.report import Succeeded
-from pallets.jobs.types import JobSpec
+from pallets.jobs.types import JobSpec, Label
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System
 from runtime.pallet import Cost, Pallet
 from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
-from runtime.storage import TWOX, Map, Value
+from runtime.storage import BLAKE2, TWOX, Map, Value
 from runtime.types import ZERO_HASH, AccountId, Hash
 
 JOB_KIND = 1
@@ -33,6 +33,11 @@ SLOT_BITS = 6
 REASONS_MAX = 64
 WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=8 * bounds.SLOTS_MAX)
 """The worst case of nearly every call: what is due may end the job, with all its slots, leases and bonds."""
+
+LaneKey = tuple[bytes, str]
+"""(owner, name)"""
+Placer = Callable[[int, int, bytes, int, bool], None]
+"""placer(job, slot, processor, start delay, whether sortition is skipped)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,11 @@ class JobStore(Pallet):
         self.sequences: Map[bytes, int] = self.map("OwnerSequence", AccountId, U64, 0, "Jobs an owner registered.")
         self.owner_live: Map[bytes, int] = self.map("OwnerLive", AccountId, U32, 0, "An owner's live jobs.")
         self.queue = JobQueue(self)
+        self.lanes: Map[LaneKey, LaneRecord] = self.maps(
+            "Lanes", ((AccountId, BLAKE2), (Label, BLAKE2)), LaneRecord, LaneRecord(), "Lanes with live jobs."
+        )
+        self.placer: Placer = _nobody
+        """Matching's: offers a slot to a processor that the owner names, or raises why not."""
         self.marks: Map[int, tuple[Mark, ...]] = self.map(
             "Marks",
             U64,
@@ -209,9 +219,14 @@ class JobStore(Pallet):
         return id << SLOT_BITS | slot
 
 
+def _nobody(_job: int, _slot: int, _processor: bytes, _start_delay_ms: int, _named: bool) -> None:
+    raise AssertionError("no pallet matches processors")
+
+
 def wants_processors(job: Job) -> bool:
     """Whether slots of the job may be matched now."""
-    return job.state in LIVE_STATES and job.vacant > 0 and job.paused_at is None
+    live = job.state in LIVE_STATES and job.state is not JobState.WAITING
+    return live and job.vacant > 0 and job.paused_at is None
 
 
 def new_slot(job: Job) -> Slot:

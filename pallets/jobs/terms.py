@@ -1,8 +1,9 @@
 """What follows from a specification: the deposit and the deadlines, at registration and when the terms change."""
 
 from pallets.escrow import Pots
+from pallets.jobs.records import JobState
 from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms
-from pallets.jobs.store import JobStore
+from pallets.jobs.store import JOB_KIND, JobStore
 from pallets.jobs.types import Adaptive, JobSpec, Reexecution
 
 SLOT_BYTES = 512
@@ -27,3 +28,22 @@ def total_deadline(store: JobStore, spec: JobSpec) -> int:
     last_ms = max(0, schedule.end_ms - store.system.now_ms) + schedule.start_delay_max_ms * 2 + schedule.duration_ms
     slots = store.agenda.slots_of(last_ms + retry_horizon_ms(spec))
     return store.agenda.now() + slots + retry_grace_slots(spec)
+
+
+def rearm_job(store: JobStore, id: int) -> None:
+    """Have the agenda look at a live job at its next deadline."""
+    job, spec = store.jobs.get(id), store.specs.get(id)
+    offset = store.system.slot - store.agenda.now()
+    due = job.total_deadline + offset
+    if job.closed_slots == job.slots:
+        return
+    if job.state is JobState.WAITING:
+        due = job.queue_deadline + offset
+    elif job.state is not JobState.ASSIGNED:
+        due = min(due, job.queue_deadline + offset, first_slot_after(spec, store.system.slot_ms))
+    store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, job.wake, due))
+
+
+def first_slot_after(spec: JobSpec, slot_ms: int) -> int:
+    """The first chain slot in which the first start and its delay are over."""
+    return (spec.schedule.start_ms + spec.schedule.start_delay_max_ms) // slot_ms + 1

@@ -43,6 +43,7 @@ from pallets.jobs.types import (
     UpstreamInput,
     Webhook,
 )
+from pallets.jobs.validate_life import check_life
 
 RUNTIMES = (RuntimeKind.WASM, RuntimeKind.JAVASCRIPT, RuntimeKind.PYTHON)
 
@@ -56,6 +57,7 @@ def check_spec(spec: JobSpec, now_ms: int) -> int:
     executions = check_schedule(spec, now_ms)
     check_bounds(spec, executions)
     check_verification(spec, executions)
+    check_life(spec)
     return executions
 
 
@@ -68,11 +70,9 @@ def check_supported(spec: JobSpec) -> None:
         (Field.INPUT, not isinstance(spec.input, UpstreamInput)),
         (Field.ATTESTATION, public is None or not public.attested_only),
         (Field.ASSIGNMENT, single is not None),
-        (Field.INSTANT_MATCH, single is None or not single.instant),
         (Field.DESTINATIONS, all(isinstance(target, Chain | Webhook) for target in spec.destinations)),
         (Field.GAS, spec.gas_per_delivery == 0),
         (Field.VERIFICATION, not isinstance(spec.verification, Attested | Proof)),
-        (Field.LANE, spec.queue.lane is None),
         (Field.PREEMPTION, not spec.queue.preemptible),
         (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
         (Field.FALLBACK, spec.fallback is None),

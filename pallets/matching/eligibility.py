@@ -11,7 +11,7 @@ from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs.modes import bond_multiple, is_compared
-from pallets.jobs.records import Job, Slot, SlotState
+from pallets.jobs.records import Job, JobState, Slot, SlotState
 from pallets.jobs.schedule import lease_of
 from pallets.jobs.slots import Match
 from pallets.jobs.store import JobStore
@@ -46,7 +46,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """A slot to be filled, and what is known of its job."""
+    """A slot to be filled, and what is known of its job. `named`: its owner names the processor, nobody is drawn."""
 
     id: int
     number: int
@@ -54,6 +54,7 @@ class Seat:
     spec: JobSpec
     slot: Slot
     taken: Taken
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ class Eligibility:
     def judge(
         self, parameters: MatchingParameters, seat: Seat, who: bytes, start_delay_ms: int, matcher: bytes | None
     ) -> Candidate | Reason:
-        """The candidate, or the first reason against it."""
+        """The candidate, or the first reason against it. Sortition decides with the others if the job is public."""
+        if seat.job.state is JobState.WAITING:
+            return Reason.WAITING
         if seat.slot.state is not SlotState.VACANT:
             return Reason.SLOT_TAKEN
         if seat.job.paused_at is not None:
@@ -117,7 +120,7 @@ class Eligibility:
         reason = next(reasons, None)
         if reason is not None:
             return reason
-        drawn = isinstance(seat.spec.processors, Public)
+        drawn = _is_drawn(seat)
         match = Match(who, manager, matcher, ask, start_delay_ms, drawn)
         ticket = self._ticket(seat, who, (self._draw(parameters, seat) or b"") if drawn else b"")
         if drawn and is_compared(seat.spec):
@@ -138,7 +141,7 @@ class Eligibility:
         yield from self._parties(seat, who, manager, advert)
         yield from self._equipment(seat.spec, advert, self.processors.record_of(who).version)
         yield from self._terms(seat, who, advert, ask, start_delay_ms)
-        if isinstance(seat.spec.processors, Public):
+        if _is_drawn(seat):
             yield from self._sortition(parameters, seat, who)
         lease = self._lease(seat, start_delay_ms)
         if not self.processors.capacity_left(who, lease):
@@ -252,6 +255,11 @@ class Eligibility:
         """The processor's ticket for the seat; without a draw it only breaks ties."""
         seed = sortition.seed_of(draw, seat.job.id_hash, seat.number, seat.slot.generation)
         return sortition.ticket_of(seed, who)
+
+
+def _is_drawn(seat: Seat) -> bool:
+    """Whether sortition says who may have the seat."""
+    return isinstance(seat.spec.processors, Public) and not seat.named
 
 
 def ask_of(advert: Advert, spec: JobSpec) -> int:

@@ -89,12 +89,18 @@ class SlotNotFound(PalletError):
     index = 1
 
 
+class NamedProcessorUnfit(PalletError):
+    """A processor that the owner names cannot have the slot; the detail is the reason."""
+
+    index = 2
+
+
 class Matching(Pallet):
     """Who gets which slot."""
 
     name, index = "Matching", 23
     events = (Proposed, PlacementRejected)
-    errors = (NoPlacements, SlotNotFound)
+    errors = (NoPlacements, SlotNotFound, NamedProcessorUnfit)
 
     def __init__(
         self,
@@ -120,6 +126,7 @@ class Matching(Pallet):
         )
         self.cursor: Value[int] = self.value("Cursor", U32, 0, "Where the chain's own search goes on.")
         agenda.register(WINDOW_KIND, self._wake, CLOSE_PS)
+        jobs.placer = self._place
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """The fields of MatchingParameters."""
@@ -171,6 +178,14 @@ class Matching(Pallet):
         new = Proposal(match.processor, matcher, match.start_delay_ms, candidate.score, candidate.ticket)
         ranked = sorted((*window.proposals, new), key=rank)[:PROPOSALS_MAX]
         self.windows.put((id, number), replace(window, proposals=tuple(ranked)))
+
+    def _place(self, id: int, number: int, who: bytes, start_delay_ms: int, named: bool) -> None:
+        """Offer a slot at once to a processor that the owner names. Raises NamedProcessorUnfit with the reason."""
+        seat = replace(self.eligibility.seat(id, number), named=named)
+        judged = self.eligibility.judge(self.parameters.get(), seat, who, start_delay_ms, None)
+        if isinstance(judged, Reason):
+            raise NamedProcessorUnfit(judged.value)
+        slots.offer(self.jobs, id, number, judged.match)
 
     # The end of a window.
 

@@ -47,6 +47,7 @@ class Reason(Enum):
     NO_STAKE = 27
     PAUSED = 28
     NO_SEALED_SECRETS = 29
+    WAITING = 30
 
 
 @dataclass(frozen=True, slots=True)

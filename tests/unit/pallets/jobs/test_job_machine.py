@@ -42,6 +42,9 @@ JOB_STEPS: dict[tuple[str, type[Event]], str] = {
     ("matched", events.JobReopened): "open",
     ("matched", events.JobAssigned): "assigned",
     ("open", events.JobDone): "over",
+    ("open", events.JobWaiting): "waiting",
+    ("waiting", events.JobOpened): "open",
+    ("waiting", events.JobDone): "over",
     ("matched", events.JobDone): "over",
     ("assigned", events.JobDone): "over",
 }
@@ -95,6 +98,7 @@ class Shape:
     wait_slots: int
     long: bool
     priority: int
+    lane: types.Lane | None
 
     def spec(self, world: World) -> types.JobSpec:
         """The specification, starting from now."""
@@ -110,7 +114,7 @@ class Shape:
             schedule=types.Schedule(start, end, interval_ms, duration_ms, delay_ms),
             retry=replace(types.RETRY_DEFAULT, attempts_max=self.attempts, lost_max=self.lost),
             timeouts=types.Timeouts(20, 120_000),
-            queue=types.Queue(priority=self.priority),
+            queue=types.Queue(self.priority, self.lane),
         )
 
 
@@ -126,6 +130,7 @@ shapes = st.builds(
     wait_slots=st.integers(0, 30),
     long=st.booleans(),
     priority=st.sampled_from([0, 0, 1, 20]),
+    lane=st.sampled_from([None, None, types.Lane("one", 1), types.Lane("two", 2)]),
 )
 ends = st.one_of(st.none(), st.none(), failures)
 
