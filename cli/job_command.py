@@ -5,7 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import CliError, NotFound, Refused
+from cli.errors import CliError
+from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
+from cli.job_owner_command import app as owner_app
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, emit_line, fields, note, table
 
@@ -15,14 +17,7 @@ JOB_FAILED = 1
 
 app = typer.Typer(no_args_is_help=True, help="Make a job, send it, watch it run, and get its results.")
 
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's number, or its hash (0x and 64 digits).")]
-WalletOption = Annotated[
-    str | None,
-    typer.Option("--wallet", metavar="NAME", help="Who signs: a wallet [default: the only one, or //Alice on --dev]."),
-]
-SuriOption = Annotated[
-    str | None, typer.Option("--suri", metavar="URI", help="Who signs: a secret URI such as //Alice, not a wallet.")
-]
+app.add_typer(owner_app)
 
 
 @app.command()
@@ -268,33 +263,6 @@ def why(job: JobArgument, *, url: UrlOption = DEFAULT_URL, as_json: JsonOption =
         document = {**rpc.call("jobs_explain", view["id"]), "state": view["job"]["state"]}
     document["reasons"] = explained(document)
     emit(document, as_json=as_json, human=draw_reasons(document))
-
-
-def the_signer(wallet: str | None, suri: str | None) -> str | None:
-    """The one of --wallet and --suri that is given; Refused if both are."""
-    if wallet is not None and suri is not None:
-        raise Refused("--wallet and --suri contradict each other", "give one of them")
-    if suri is not None:
-        from cli.accounts import is_secret_uri
-
-        if not is_secret_uri(suri):
-            raise Refused("suri: this is no secret URI", "write it as //Alice, or use --wallet NAME")
-    return suri or wallet
-
-
-def view_of(rpc: Any, job: str) -> dict[str, Any]:
-    """A job by number or hash; NotFound if there is none."""
-    from cli.rpc_client import RpcError
-
-    try:
-        view: dict[str, Any] = rpc.call("jobs_get", job if job.startswith("0x") else int(job))
-    except ValueError as error:
-        raise Refused(f"job: {job!r} is neither a number nor a hash", "see `heddle job list`") from error
-    except RpcError as error:
-        if error.code == -32602:
-            raise Refused(f"job: {error.message}", "see `heddle job list`") from error
-        raise NotFound(f"job: {error.data or error.message}", "see `heddle job list`") from error
-    return view
 
 
 def watch_to_end(url: str, job: int, name: str, *, as_json: bool) -> None:

@@ -1,0 +1,158 @@
+"""`heddle job`: what an owner may do with a job that is registered. Each is one call: checked, signed, seen in a block.
+
+All take the same options and the same steps: find the job, make the call, dry-run it, sign it, show what came of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter, Signature, signature
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.errors import CliError, Refused
+from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
+from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
+from cli.output import emit, fields, note
+
+if TYPE_CHECKING:
+    from cli.chain_client import ChainClient
+
+app = typer.Typer()
+
+ExecutionOption = Annotated[int, typer.Option(min=0, help="Which execution.")]
+SlotOption = Annotated[int, typer.Option(min=0, help="On which slot.")]
+
+
+Arguments = Callable[["ChainClient", dict[str, Any]], tuple[Any, ...]]
+"""What a call takes after the job's number, from the job as the node shows it."""
+
+
+@dataclass(frozen=True)
+class Signing:
+    """Who signs, where to, and how it is shown: the options that every command here has."""
+
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say whether the chain allows it; send nothing.")] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether this is meant.")] = False
+    wallet: WalletOption = None
+    suri: SuriOption = None
+    password_file: PasswordFileOption = None
+    url: UrlOption = DEFAULT_URL
+    as_json: JsonOption = False
+
+
+def signed(function: Callable[..., None]) -> Callable[..., None]:
+    """A command of `function`, whose last parameter `signing` is replaced by the options of Signing."""
+    own = [one for one in signature(function, eval_str=True).parameters.values() if one.name != "signing"]
+    shared = list(signature(Signing, eval_str=True).parameters.values())
+
+    def command(**values: Any) -> None:
+        signing = Signing(**{one.name: values.pop(one.name) for one in shared})
+        function(**values, signing=signing)
+
+    parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # a function takes any attribute
+    command.__annotations__ = {one.name: one.annotation for one in parameters}
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    return command
+
+
+@app.command()
+@signed
+def pause(job: JobArgument, signing: Signing) -> None:
+    """Begin nothing more of a job until it is resumed; what runs goes on. After an hour its processors are let go."""
+    perform(job, signing, "Jobs", "pause")
+
+
+@app.command()
+@signed
+def resume(job: JobArgument, signing: Signing) -> None:
+    """Go on with a paused job. Executions whose time went by are left out; their money comes back at the end."""
+    perform(job, signing, "Jobs", "resume")
+
+
+@app.command("top-up")
+@signed
+def top_up(
+    job: JobArgument, amount: Annotated[str, typer.Argument(help="How much: 1.5 or 500units.")], signing: Signing
+) -> None:
+    """Add money that an extension, a fallback or a preemption may use; what is left comes back at the end."""
+    from cli.amounts import parse_amount
+
+    units = parse_amount(amount)
+    perform(job, signing, "Jobs", "top_up", lambda _chain, _view: (units,))
+
+
+@app.command()
+@signed
+def extend(
+    job: JobArgument,
+    executions: Annotated[int | None, typer.Option(min=1, help="So many executions more, on each slot.")] = None,
+    until_ms: Annotated[int | None, typer.Option(min=1, help="Up to this time, ms since 1970, instead.")] = None,
+    *,
+    signing: Signing,
+) -> None:
+    """Let a job go on for longer, on the same terms; its deposit grows by what the further executions may cost."""
+    if (executions is None) == (until_ms is None):
+        raise Refused("extend: by how much?", "give --executions or --until-ms, one of them")
+
+    def end(_chain: "ChainClient", view: dict[str, Any]) -> tuple[int]:
+        if until_ms is not None:
+            return (until_ms,)
+        return (end_after(view["spec"]["schedule"], view["job"]["executions"] + (executions or 0)),)
+
+    perform(job, signing, "Jobs", "extend", end)
+
+
+def end_after(schedule: dict[str, int], executions: int) -> int:
+    """The earliest end of a schedule with so many starts: they lie before it."""
+    return schedule["start_ms"] + (executions - 1) * schedule["interval_ms"] + 1
+
+
+def perform(
+    job: str,
+    signing: Signing,
+    pallet: str,
+    name: str,
+    arguments: Arguments = lambda _chain, _view: (),
+    *,
+    question: str = "",
+) -> None:
+    """One call about a job, from the dry run to the block that has it; `question` is asked before it is signed."""
+    from cli.amounts import format_amount
+    from cli.chain_client import ChainClient
+    from cli.job_submission import signer_for
+    from pallets.escrow import Deposited, Refunded
+
+    with ChainClient.connect(signing.url) as chain:
+        view = view_of(chain.rpc, job)
+        number = view["id"]
+        signer = signer_for(chain, the_signer(signing.wallet, signing.suri), signing.password_file)
+        call = chain.call(pallet, name, number, *arguments(chain, view))
+        checked = chain.require(call, signer.public)
+        if signing.dry_run:
+            document: dict[str, Any] = {"job": number, "ok": True, "fee": checked.fee, "signer": signer.address}
+            shown = {"job": number, "allowed": "yes", "fee": format_amount(checked.fee), "signer": signer.address}
+            emit(document, as_json=signing.as_json, human=fields(shown))
+            return
+        if question and not signing.yes and not typer.confirm(f"{question} (job {number})", err=True):
+            raise CliError("not done: it was not confirmed", "repeat it with --yes to answer beforehand")
+        heard = lambda step: note(f"  {step}", as_json=signing.as_json)  # noqa: E731 - the step's name, said once
+        done = chain.send(call, signer, finalized=False, watch=heard)
+        after = view_of(chain.rpc, str(number))["job"]
+    held = sum(event.amount for event in done.events if isinstance(event, Deposited))
+    back = sum(event.amount for event in done.events if isinstance(event, Refunded))
+    document = {
+        "job": number,
+        "did": name,
+        "state": after["state"],
+        "paused": after.get("paused_at") is not None,
+        "executions": after["executions"],
+        "block": done.block_number,
+        "extrinsic_hash": done.extrinsic_hash,
+        "fee": done.fee,
+        "deposited": held,
+        "refunded": back,
+    }
+    shown = {**document, **{key: format_amount(document[key]) for key in ("fee", "deposited", "refunded")}}
+    emit(document, as_json=signing.as_json, human=fields(shown))
