@@ -198,6 +198,53 @@ def timeline(
 
 
 @app.command()
+def logs(
+    job: JobArgument,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the script has ended.")] = False,
+    execution: Annotated[int | None, typer.Option(min=0, help="Which execution [default: the latest].")] = None,
+    slot: Annotated[int | None, typer.Option(min=0, help="On which slot [default: the first].")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt [default: the latest].")] = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Print what a job's script logged and printed, as the processor that runs it has it."""
+    import sys
+
+    from cli import job_logs
+    from cli.rpc_client import RpcClient
+
+    with RpcClient(url) as rpc:
+        number = view_of(rpc, job)["id"]
+        if follow:
+            run = job_logs.wait_for_run(rpc, number, execution, slot, attempt, job_logs.SILENCE_MAX_S)
+        else:
+            found = job_logs.choose(rpc, number, execution, slot, attempt)
+            if found is None:
+                raise job_logs.nothing_begun(number, "wait for it with --follow")
+            run = found
+        about = {"job": number, "execution": run.execution, "slot": run.slot, "attempt": run.attempt}
+        if not follow:
+            text, over = job_logs.read(rpc, run)
+            emit({**about, "over": over, "text": text}, as_json=as_json, human=lambda _: print_text(text))
+            return
+        for piece in job_logs.follow(rpc, run):
+            if as_json:
+                emit_line({**about, "text": piece})
+            else:
+                sys.stdout.write(piece)
+                sys.stdout.flush()
+
+
+def print_text(text: str) -> None:
+    """Text as it is, ended by a line's end."""
+    import sys
+
+    sys.stdout.write(text if not text or text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
 def result(
     job: JobArgument,
     *,

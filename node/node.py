@@ -24,6 +24,7 @@ from node.log import Status
 from node.network.port import Network, Role
 from node.ports import Clock, Compute, Entropy
 from node.relay import Relay
+from node.run_logs import RunLogs
 from node.store.store import Store
 from node.sync import Sync
 from node.transactions import Transactions
@@ -65,6 +66,7 @@ class Node:
         self.sync = Sync(self.chain, ports.network, self.gossip, role | (Role.AUTHORITY if validator else Role(0)))
         self.relay = Relay(self.transactions, ports.network, self.gossip)
         self.blobs = Blobs(BlobStore(blobs), ports.network)
+        self.logs = RunLogs(ports.network)
         self.finality = FinalityDriver(
             self.chain, ports.network, self.gossip, keystore, votes, ports.clock, ports.entropy, voting=validator
         )

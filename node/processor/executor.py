@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from node.blobs import BlobError, Blobs
 from node.log import logger
 from node.processor.runtimes import outcome as runs
-from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, RuntimePool, WorkerCrashed
+from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, WorkerCrashed
 from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
@@ -94,13 +94,22 @@ class Executor:
         return script, spec.input.data if isinstance(spec.input, InlineInput) else b""
 
     async def run(
-        self, work: Work, *, on_progress: OnProgress | None = None, on_checkpoint: OnBytes | None = None
+        self,
+        work: Work,
+        *,
+        on_progress: OnProgress | None = None,
+        on_log: OnText | None = None,
+        on_checkpoint: OnBytes | None = None,
     ) -> Finished:
         """Run to the end. A crash of the worker is retried by the chain's rules, as a lost wall limit."""
         try:
             script, data = await self._script_and_input(work.spec)
             result = await self.pool.run(
-                self.run_spec(work, script, data), self.fetch, on_progress=on_progress, on_checkpoint=on_checkpoint
+                self.run_spec(work, script, data),
+                self.fetch,
+                on_progress=on_progress,
+                on_log=on_log,
+                on_checkpoint=on_checkpoint,
             )
         except BlobError as error:
             return _failed(classes.InputUnavailable(), str(error), 0)

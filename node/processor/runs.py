@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import trio
 
 from node.events import Imported
@@ -10,7 +13,9 @@ from node.processor.delivery import Deliveries
 from node.processor.duties import RUNNING, Duties, Duty
 from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
+from node.processor.runtimes.pool import OnText
 from node.processor.submitter import Submitter
+from node.run_logs import LogStore, RunPlace
 from pallets.jobs.records import Execution, ExecutionState
 from pallets.jobs.report import Failed, Outcome
 from runtime.heddle import Heddle
@@ -35,12 +40,14 @@ class Runs:
         executor: Executor,
         journal: Journal,
         deliveries: Deliveries,
+        logs: LogStore | None = None,
     ) -> None:
         self.duties = duties
         self.submitter = submitter
         self.executor = executor
         self.journal = journal
         self.deliveries = deliveries
+        self.logs = logs
         self._active: dict[AttemptKey, bool] = {}
         """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
         self._scopes: dict[AttemptKey, trio.CancelScope] = {}
@@ -147,12 +154,29 @@ class Runs:
         self.journal.begin(key, record.started_ms)
         log.info("running", job=duty.id, execution=key.execution, slot=key.slot, attempt=key.attempt)
         work = Work(duty.job.id_hash, duty.job.seed, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
-        finished = await self.executor.run(work, on_progress=lambda percent, _note: self._note_progress(key, percent))
+        with self._kept_log(key) as on_log:
+            finished = await self.executor.run(
+                work, on_progress=lambda percent, _note: self._note_progress(key, percent), on_log=on_log
+            )
         kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
         assert kept.outcome is not None, "just finished"
         log.info("finished", job=duty.id, execution=key.execution, slot=key.slot, outcome=_named(finished.outcome))
         outcome: Outcome = OUTCOME.decode(kept.outcome)
         return outcome
+
+    @contextmanager
+    def _kept_log(self, key: AttemptKey) -> Iterator[OnText | None]:
+        """Where the script's log goes while it runs."""
+        logs = self.logs
+        if logs is None:
+            yield None
+            return
+        place = RunPlace(key.job_hash, key.execution, key.slot, key.attempt)
+        logs.begin(place)
+        try:
+            yield lambda text: logs.write(place, text)
+        finally:
+            logs.end(place)
 
     def _note_progress(self, key: AttemptKey, percent: int) -> None:
         """What the script says goes before what the clock says. Signs of life carry it at their own rate."""

@@ -20,6 +20,7 @@ from node.processor.matcher import Matcher
 from node.processor.runtimes.pool import RuntimePool
 from node.processor.submitter import Submitter
 from node.processor.watcher import Watcher
+from node.run_logs import LogStore
 from node.store.database import LevelDatabase
 from pallets.processors.types import Advert
 from runtime.crypto import Scheme
@@ -66,6 +67,7 @@ class ProcessorService:
         self.database = LevelDatabase(database)
         self._advert: Advert | None = None
         webhook = WebhookSender(self.guard, pair)
+        node.logs.store = LogStore(database.with_name("processor-logs"))
         self.watcher = Watcher(
             node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send, stake=stake
         )

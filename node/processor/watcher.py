@@ -25,6 +25,7 @@ from node.processor.offers import Offers
 from node.processor.presence import Presence
 from node.processor.runs import Runs
 from node.processor.submitter import Submitter
+from node.run_logs import LogStore
 from node.store.errors import StoreError
 from pallets.processors.types import Advert
 
@@ -44,6 +45,7 @@ class Watcher:
         deliver: Deliver,
         *,
         stake: int | None = None,
+        logs: LogStore | None = None,
     ) -> None:
         self.chain = chain
         self.executor = executor
@@ -52,7 +54,7 @@ class Watcher:
         self.presence = Presence(submitter, advert, stake)
         self.offers = Offers(self.duties, submitter, executor)
         deliveries = Deliveries(self.duties, journal, executor.blobs.store, deliver)
-        self.runs = Runs(self.duties, submitter, executor, journal, deliveries)
+        self.runs = Runs(self.duties, submitter, executor, journal, deliveries, logs)
 
     @property
     def running(self) -> int:

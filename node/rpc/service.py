@@ -10,6 +10,7 @@ from node.rpc.api.blobs_api import BlobsApi
 from node.rpc.api.chain_api import ChainApi
 from node.rpc.api.finality_api import FinalityApi
 from node.rpc.api.jobs_api import JobsApi
+from node.rpc.api.logs_api import LogsApi
 from node.rpc.api.state_api import StateApi
 from node.rpc.api.system_api import SystemApi
 from node.rpc.http import HttpRequest, HttpResponse
@@ -64,6 +65,7 @@ def rpc_server(node: Node, network: Libp2pNetwork, spec: ChainSpec, config: Node
         system,
         BlobsApi(node.blobs),
         JobsApi(node.chain),
+        LogsApi(node.chain, node.logs),
         FinalityApi(node.finality),
     )
     for api in apis:

@@ -79,9 +79,15 @@ def test_a_new_job_runs_to_its_result(user: User, runtime: str, tmp_path: Path) 
     assert ledger["deposited"] == ledger["paid"] + ledger["fees"] + ledger["refunded"]
     plain = user.run("job", "result", job)
     assert json.loads(plain.stdout) == OUTPUTS[runtime]
-    # A finished job can be watched again, and its log is the same story.
+    # A finished job can be watched again, and its timeline is the same story; its money adds up.
     assert user.run("job", "watch", job).code == 0
-    assert "DONE: succeeded" in user.run("job", "logs", job).stdout
+    assert "DONE: succeeded" in user.run("job", "timeline", job, "--events").stdout
+    told = user.json("job", "timeline", job)
+    assert [attempt["state"] for attempt in told["attempts"]] == ["accepted"]
+    assert told["money"]["held"] == 0
+    assert {name: told["money"][name] for name in ("deposited", "paid", "fees", "refunded")} == {
+        name: ledger[name] for name in ("deposited", "paid", "fees", "refunded")
+    }
 
 
 @pytest.mark.deadline(2 * DEADLINE_S)
@@ -151,11 +157,23 @@ def test_a_consumer_with_a_wallet_pays_and_cancels(user: User, tmp_path: Path) -
         assert wait_for(reasons, DEADLINE_S, "a reason") == {"price": 1}
         code, _ = user.error("job", "cancel", job, "--suri", "//Bob")
         assert code == 4
+        paused = user.json("job", "pause", job)
+        assert paused["paused"]
+        assert user.error("job", "pause", job)[0] == 4
+        resumed = user.json("job", "resume", job)
+        assert not resumed["paused"]
+        assert user.json("job", "top-up", job, "1", "--dry-run")["ok"]
+        more = user.json("job", "top-up", job, "1")
+        assert more["deposited"] == HDL
+        longer = user.json("job", "extend", job, "--executions", "2")
+        assert longer["executions"] == 3
         ended = user.json("job", "cancel", job)
-        assert (ended["state"], ended["refunded"]) == ("cancelled", sent["deposit"])
+        deposit = sent["deposit"] + more["deposited"] + longer["deposited"]
+        assert (ended["state"], ended["refunded"]) == ("cancelled", deposit)
         after = user.balance("consumer")
         assert after["reserved"] == 0
-        assert after["free"] == 20 * HDL - sent["fee"] - ended["fee"]
+        fees = sum(one["fee"] for one in (sent, paused, resumed, more, longer, ended))
+        assert after["free"] == 20 * HDL - fees
         watched = user.run("job", "watch", job)
         assert watched.code == 1
         assert "CANCELLED" in watched.stdout
@@ -168,13 +186,16 @@ def test_a_consumer_with_a_wallet_pays_and_cancels(user: User, tmp_path: Path) -
 
 @pytest.mark.deadline(2 * DEADLINE_S)
 def test_a_failing_script_ends_with_its_reason(user: User, tmp_path: Path) -> None:
-    """A script that gives up fails the command, and its code and message are in the log."""
+    """A script that gives up fails the command; its code and message are in the timeline, what it logged in its log."""
     folder = job_folder(tmp_path / "job", "javascript", extra="[retry]\nattempts_max = 1")
-    (folder / "main.js").write_text('export function main(heddle) { heddle.fail(7, "no luck"); }')
+    script = 'export function main(heddle) { heddle.log("about to fail"); heddle.fail(7, "no luck"); }'
+    (folder / "main.js").write_text(script)
     done = user.run("job", "submit", str(folder), "--watch")
     assert done.code == 1
     job = str(user.json("job", "list", "--limit", "1")["jobs"][0]["id"])
-    text = user.run("job", "logs", job).stdout
+    assert "about to fail" in user.json("job", "logs", job)["text"]
+    assert "about to fail" in user.run("job", "logs", job, "--follow").stdout
+    text = user.run("job", "timeline", job, "--events").stdout
     assert "AppError(7): no luck" in text
     assert "DONE: failed: AppError(7)" in text
     code, error = user.error("job", "result", job)

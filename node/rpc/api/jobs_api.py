@@ -72,9 +72,9 @@ class JobsApi:
     async def get(self, id: Any, at: Any = None) -> dict[str, Any]:
         """All that the chain knows of a job but its executions: {id, job, spec, slots, ledger}."""
         runtime = self._at(at)
-        view = job_view(runtime.jobs, _job(runtime, id))
+        view = job_view(runtime.jobs, job_at(runtime, id))
         if view is None:
-            raise job_not_found(_job(runtime, id))
+            raise job_not_found(job_at(runtime, id))
         return dict(readable(view))
 
     async def by_hash(self, hash: Any, at: Any = None) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class JobsApi:
     async def executions(self, id: Any, at: Any = None) -> list[dict[str, Any]]:
         """The live executions and the last 16 that ended, per slot: {slot, execution, …its record, result}."""
         runtime = self._at(at)
-        found = executions_of(runtime.jobs, _job(runtime, id))
+        found = executions_of(runtime.jobs, job_at(runtime, id))
         return [
             {"slot": one.slot, "execution": one.execution, **readable(one.record), "result": readable(one.result)}
             for one in found
@@ -107,7 +107,7 @@ class JobsApi:
         `output` is {InlineOutput: {data}} or {BlobOutput: {blob: {cid, size}}}.
         """
         runtime = self._at(at)
-        store, job = runtime.jobs, _job(runtime, id)
+        store, job = runtime.jobs, job_at(runtime, id)
         place = integer(slot, "slot", SLOTS_MAX - 1)
         number = integer(execution, "execution", U32_MAX)
         record = store.executions.find((job, place, number))
@@ -126,7 +126,7 @@ class JobsApi:
     async def explain(self, id: Any, at: Any = None) -> dict[str, Any]:
         """Why a job waits: rejections so far, and every processor's reason now, by reason."""
         runtime = self._at(at)
-        job = _job(runtime, id)
+        job = job_at(runtime, id)
         return {"job": job, **readable(explain(runtime.matching, job))}
 
     async def events(self, id: Any, from_block: Any, at: Any = None) -> dict[str, Any]:
@@ -136,7 +136,7 @@ class JobsApi:
         before `kept_from` are discarded on this node and left out.
         """
         runtime = self._at(at)
-        job = _job(runtime, id)
+        job = job_at(runtime, id)
         last = Head(runtime.system.number, self.chain.best.hash if at is None else block_hash(at, "at"))
         first = block_number(from_block, "fromBlock")
         stop = min(last.number + 1, first + EVENT_BLOCKS_MAX)
@@ -160,7 +160,7 @@ class JobsApi:
         Notifications by `kind`: view, event, retracted, finalised, and last `ended`, once the end is final.
         """
         runtime = self._at(None)
-        id_hash = hash_of(runtime, _job(runtime, id))
+        id_hash = hash_of(runtime, job_at(runtime, id))
         JobFollower(self.chain, self._events, subscription, id_hash).start()
 
     # Processors.
@@ -184,7 +184,7 @@ class JobsApi:
         return {**readable(view), "free": data.free, "held": data.reserved}
 
 
-def _job(runtime: Heddle, value: Any) -> int:
+def job_at(runtime: Heddle, value: Any) -> int:
     """A job's id, given as such or as its hash. RpcError if there is no such job."""
     if isinstance(value, str):
         wanted = block_hash(value, "id")

@@ -20,6 +20,7 @@ from node.rpc.api.chain_api import ChainApi
 from node.rpc.api.finality_api import FinalityApi
 from node.rpc.api.job_json import EXECUTION_NOT_FOUND, JOB_NOT_FOUND, PROCESSOR_NOT_FOUND
 from node.rpc.api.jobs_api import EVENT_BLOCKS_MAX, JobsApi
+from node.rpc.api.logs_api import LogsApi
 from node.rpc.api.state_api import StateApi
 from node.rpc.api.system_api import SystemApi
 from node.rpc.errors import InvalidParams, RpcError
@@ -361,7 +362,7 @@ def test_every_method_is_documented(tmp_path: Path) -> None:
     author = AuthorApi(lab.chain, lab.transactions, lab.keystore)
     apis: tuple[Any, ...] = (ChainApi(lab.chain), state, author, system)
     silent: Any = None  # neither blobs nor finality are called here
-    for api in (*apis, BlobsApi(silent), FinalityApi(silent), JobsApi(lab.chain)):
+    for api in (*apis, BlobsApi(silent), FinalityApi(silent), JobsApi(lab.chain), LogsApi(lab.chain, silent)):
         api.register(methods)
     text = (ROOT / "docs" / "rpc.md").read_text()
     table = text[text.index("## Methods") : text.index("## Answers")]
