@@ -36,6 +36,9 @@ REASONS: dict[str, tuple[str, str]] = {
     "start_delay": ("it needs a longer start delay", "raise the schedule's max_start_delay"),
     "not_drawn": ("the lottery has not drawn it yet", "wait: twice as many are drawn every few slots"),
     "calendar": ("its calendar has no room for all executions", "a longer start delay, less memory, or wait"),
+    "paused": ("the job is paused", "go on with it: `heddle job resume`"),
+    "no_sealed_secrets": ("the job's secrets are not sealed to it", "list it, and let it publish its keys first"),
+    "waiting": ("the job waits for others of its lane", "wait, or raise the lane's concurrency"),
     "no_stake": ("it has nothing at stake", "wait for its operator: `heddle processor stake`"),
 }
 """By the chain's name of a reason: what it means, and what to change."""

@@ -69,7 +69,9 @@ class ProcessorService:
         webhook = WebhookSender(self.guard, pair)
         node.logs.store = LogStore(database.with_name("processor-logs"))
         self.watcher = Watcher(
-            node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send, stake=stake
+            *(node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send),
+            stake=stake,
+            logs=node.logs.store,
         )
         self.matcher = Matcher(node.chain, self.submitter)
 
