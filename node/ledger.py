@@ -63,12 +63,17 @@ class BestLedger:
 
     @staticmethod
     def _check_payment(runtime: Heddle, extrinsic: Extrinsic) -> tuple[int, int]:
-        """(fee and tip, what the sender has for them). Raises InvalidTransaction(PAYMENT)."""
+        """(fee and tip, what the sender and its sponsor have for them). Raises InvalidTransaction(PAYMENT)."""
         assert extrinsic.signer is not None
         fee = extrinsic.tip
         if extrinsic.call.definition.pays_fee:
             fee += runtime.transaction_payment.fee(len(extrinsic.raw), extrinsic.call.weight_ps)
         free = runtime.balances.free(extrinsic.signer)
+        if not extrinsic.tip:
+            sponsor = runtime.processors.sponsor_of(extrinsic.signer, extrinsic.call.definition, fee)
+            if sponsor is not None:
+                own = max(0, free - runtime.balances.existential_deposit)
+                return fee, own + runtime.processors.sponsor_budget(sponsor)
         if free - fee < runtime.balances.existential_deposit:
             raise InvalidTransaction(
                 Validity.PAYMENT, f"fee and tip are {fee} planck, the account has {free} and must keep the minimum"

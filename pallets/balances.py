@@ -260,6 +260,11 @@ class Balances(Pallet):
         if self.system.accounts.get(who).data.free - amount < EXISTENTIAL_DEPOSIT and amount:
             raise TokenError(TokenErrorKind.FUNDS_UNAVAILABLE)
 
+    def withdraw(self, who: bytes, amount: int) -> None:
+        """Take what `require_payable` allowed, as a fee of this block: the counterpart of `deposit`."""
+        data = self.system.accounts.get(who).data
+        self.system.set_data(who, _with_free(data, data.free - amount))
+
     def deposit(self, who: bytes, amount: int) -> None:
         """Credit what was taken as a fee in this block, to an account that comes to the existential deposit."""
         data = self.system.accounts.get(who).data

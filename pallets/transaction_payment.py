@@ -73,16 +73,21 @@ class TransactionPayment(Pallet):
         """The part of a fee that is for weight."""
         return self.multiplier.get() * weight_ps // ONE
 
-    def charge(self, who: bytes, fee: int, tip: int) -> None:
-        """Count a transaction of `who` and take fee and tip.
+    def charge(self, who: bytes, fee: int, tip: int, sponsor: bytes | None = None) -> None:
+        """Count a transaction of `who` and take fee and tip, from a sponsor if there is one.
 
-        TokenError(FUNDS_UNAVAILABLE), with nothing changed, if it cannot pay and stay alive.
+        TokenError(FUNDS_UNAVAILABLE), with nothing changed, if the payer cannot pay and stay alive.
         """
+        if sponsor is not None:
+            self.balances.require_payable(sponsor, fee + tip)
+            self.system.charge(who, 0)
+            self.balances.withdraw(sponsor, fee + tip)
+            return
         self.balances.require_payable(who, fee + tip)
         self.system.charge(who, fee + tip)
 
     def settle(self, who: bytes, charged: int, actual: int, tip: int) -> None:
-        """After dispatch: give back what the weight left unused, and note the fee for the end of the block."""
+        """After dispatch: give the payer back what the weight left unused; note the fee for the end of the block."""
         if charged > actual:
             self.balances.deposit(who, charged - actual)
         self.fees += actual

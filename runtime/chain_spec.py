@@ -114,7 +114,7 @@ class ChainSpec:
 DEV_MATCHING = {"windowSlots": 1, "drawDelayBlocks": 0, "fallbackAfterSlots": 2, "advertAgeSlotsMin": 0}
 """On a small network a processor that has just joined gets work within a few slots."""
 
-DEV_PROCESSORS_PARAMETERS = {"stakeUnit": PLANCK_PER_HDL, "unbondSlots": 60}
+DEV_PROCESSORS_PARAMETERS = {"stakeUnit": PLANCK_PER_HDL, "unbondSlots": 60, "eraSlots": 3_600}
 """Stakes that a tester can afford and has back within a minute."""
 
 DEV_JURIES = {

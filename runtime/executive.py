@@ -134,8 +134,9 @@ class Executive:
         call_ps = call.weight_ps
         self._reserve(definition.dispatch_class, call_ps + BASE_EXTRINSIC_PS, len(extrinsic.raw))
         fee = payment.fee(len(extrinsic.raw), call_ps) if definition.pays_fee else 0
+        sponsor = None if extrinsic.tip else runtime.processors.sponsor_of(who, definition, fee)
         try:
-            payment.charge(who, fee, extrinsic.tip)
+            payment.charge(who, fee, extrinsic.tip, sponsor)
         except TokenError as error:
             raise InvalidTransaction(
                 Validity.PAYMENT, f"fee {fee} + tip {extrinsic.tip} planck exceed what the account can spend"
@@ -152,7 +153,9 @@ class Executive:
             used_ps = min(call_ps, cost_ps(state.reads - reads, state.writes - writes))
             self.budget.give_back(definition.dispatch_class, call_ps - used_ps)
         paid = fee if used_ps == call_ps else fee - payment.weight_fee(call_ps) + payment.weight_fee(used_ps)
-        payment.settle(who, fee, paid, extrinsic.tip)
+        payment.settle(sponsor or who, fee, paid, extrinsic.tip)
+        if sponsor is not None:
+            runtime.processors.note_sponsored(who, sponsor, paid)
         system.note_applied(definition, used_ps + BASE_EXTRINSIC_PS, failure)
         return failure
 

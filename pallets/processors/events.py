@@ -109,7 +109,16 @@ class FundsRecovered(Event):
     amount: U128
 
 
+@dataclass(slots=True)
+class SponsoringChanged(Event):
+    """A manager pays its processors' fees up to `era_max` an era; 0: no more."""
+
+    manager: AccountId
+    era_max: U128
+
+
 EVENTS = (
     *(ProcessorRegistered, Advertised, AdvertRemoved, AdvertSuspended, Heartbeat, Paired, Unpaired),
     *(Staked, Unstaked, StakeWithdrawn, StakeSlashed, Deregistered, FundsRecovered),
+    SponsoringChanged,
 )

@@ -43,7 +43,7 @@ from pallets.processors.events import (
     ProcessorRegistered,
     Unpaired,
 )
-from pallets.processors.stakes import Stakes
+from pallets.processors.sponsoring import Sponsoring
 from pallets.processors.types import (
     PRICE_MAX,
     Advert,
@@ -67,10 +67,10 @@ START_DELAY_MS_MAX = 24 * 3_600_000
 CAPACITY_BYTES_MAX = 1 << 50
 CORES_MAX = 4_096
 STAKE_UNIT_MAX = 10**18
-UNBOND_SLOTS_MAX = 1 << 32
+PARAMETER_SLOTS_MAX = 1 << 32
 
 
-class Processors(Stakes):
+class Processors(Sponsoring):
     """Who executes jobs."""
 
     events = EVENTS
@@ -78,7 +78,8 @@ class Processors(Stakes):
 
     def genesis(self, config: Mapping[str, Any]) -> None:
         """The fields of ProcessorParameters."""
-        bounds = {"stake_unit": (1, STAKE_UNIT_MAX), "unbond_slots": (1, UNBOND_SLOTS_MAX)}
+        slots = (1, PARAMETER_SLOTS_MAX)
+        bounds = {"stake_unit": (1, STAKE_UNIT_MAX), "unbond_slots": slots, "era_slots": slots}
         self.parameters.put(parameters_from("processors", ProcessorParameters(), bounds, config))
 
     # Calls.
@@ -139,7 +140,7 @@ class Processors(Stakes):
         self._require_no_leases(origin.who)
         self._check_pairing(origin.who, record, proof)
         if record.manager is not None:
-            self.fleet.remove((record.manager, origin.who))
+            self._leave_fleet(record.manager, origin.who)
         paired = replace(
             record, manager=proof.manager, pairing_counter=proof.counter, paired_ms=self.system.now_ms
         )
@@ -154,7 +155,7 @@ class Processors(Stakes):
         if record.manager is None or origin.who not in (processor, record.manager):
             raise NotPaired
         self._require_no_leases(processor)
-        self.fleet.remove((record.manager, processor))
+        self._leave_fleet(record.manager, processor)
         self.records.put(processor, replace(record, manager=None))
         self.emit(Unpaired(processor, record.manager))
 
@@ -173,7 +174,7 @@ class Processors(Stakes):
         if record.paired_ms and self.system.now_ms <= record.paired_ms + PAIRING_MS_MAX:
             raise PairedRecently
         if record.manager is not None:
-            self.fleet.remove((record.manager, origin.who))
+            self._leave_fleet(record.manager, origin.who)
         self.records.remove(origin.who)
         self.balances.release(origin.who, HoldReason.STORAGE_DEPOSIT, record.deposit)
         self.emit(Deregistered(origin.who))
@@ -190,6 +191,10 @@ class Processors(Stakes):
             raise NeedsItsFunds
         self.balances.transfer(processor, origin.who, amount, keep_alive=True)
         self.emit(FundsRecovered(processor, origin.who, amount))
+
+    def _leave_fleet(self, manager: bytes, processor: bytes) -> None:
+        self.fleet.remove((manager, processor))
+        self.buckets.remove(processor)
 
     def _require_no_leases(self, who: bytes) -> None:
         if self.leases.get(who):
@@ -247,6 +252,7 @@ class Processors(Stakes):
     def check_state(self) -> None:
         self.check_lists()
         self.check_stakes()
+        self.check_sponsoring()
         for who, record in self.records.items():
             held = self.balances.held(who, HoldReason.STORAGE_DEPOSIT)
             if held < record.deposit or (self.adverts.contains(who) != (record.deposit > REGISTRATION_DEPOSIT)):

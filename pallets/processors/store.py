@@ -11,7 +11,7 @@ from pallets.jobs.types import RuntimeKind
 from pallets.processors import calendar
 from pallets.processors.calendar import Lease
 from pallets.processors.errors import NotRegistered
-from pallets.processors.types import Advert, Processor, ProcessorParameters, Stake
+from pallets.processors.types import Advert, Bucket, Processor, ProcessorParameters, Sponsor, Stake
 from pallets.system import System
 from runtime.errors import InvariantBroken
 from runtime.pallet import Pallet
@@ -62,6 +62,12 @@ class ProcessorStore(Pallet):
         )
         self.unit_totals: Map[RuntimeKind, int] = self.map(
             "UnitTotals", RuntimeKind, U64, 0, "Units of all adverts of a runtime.", hasher=TWOX
+        )
+        self.sponsors: Map[bytes, Sponsor] = self.map(
+            "Sponsors", AccountId, Sponsor, None, "Managers who pay their processors' fees."
+        )
+        self.buckets: Map[bytes, Bucket] = self.map(
+            "Buckets", AccountId, Bucket, None, "The sponsored calls that a processor has left."
         )
         self.parameters: Value[ProcessorParameters] = self.value(
             "Parameters", ProcessorParameters, ProcessorParameters(), "Set by the chain spec."

@@ -94,10 +94,31 @@ class Stake:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorParameters:
-    """`stake_unit`: planck of stake that make one unit in sortition. `unbond_slots`: how long stake unbonds, in A."""
+    """`stake_unit`: planck of stake that make one unit in sortition. `unbond_slots`: how long stake unbonds, in A.
+
+    `era_slots`: slots of A for which the budget of a sponsor holds.
+    """
 
     stake_unit: U64 = 10 * 10**12
     unbond_slots: U64 = 302_400
+    era_slots: U64 = 43_200
+
+
+@dataclass(frozen=True, slots=True)
+class Sponsor:
+    """A manager who pays its processors' fees: at most `era_max` planck an era; `spent` of it in era number `era`."""
+
+    era_max: U128
+    era: U64
+    spent: U128
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """How many sponsored calls a processor had left at A = `at`, in parts: an hour's slots make one call."""
+
+    level: U64
+    at: U64
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
+from node.keys.pair import Pair, from_uri
+from pallets.processors.types import PairingProof, pairing_message
 from runtime.address import Era
 from runtime.errors import InvalidTransaction, Validity
 from tests.helpers.chain_lab import BOB, CHARLIE, UNIT, Lab
@@ -87,3 +90,37 @@ def test_a_call_that_no_block_can_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidTransaction, match="at most") as refused:
         lab.submit(lab.sign(batch, 0, CHARLIE))
     assert refused.value.code is Validity.EXHAUSTS_RESOURCES
+
+
+def test_what_a_sponsor_pays_needs_no_money_of_the_sender(tmp_path: Path) -> None:
+    """A processor with the minimum only: its heartbeat is taken, and by the block; a tip or another call is refused."""
+    lab = Lab(tmp_path)
+    poor, slot_ms = from_uri("//poor"), lab.chain.slot_ms
+    expires = lab.clock.now_ms() + 100 * slot_ms
+    message = pairing_message(lab.chain.genesis_hash, poor.public, CHARLIE.public, 1, expires)
+    proof = PairingProof(CHARLIE.public, 1, expires, int(CHARLIE.scheme), CHARLIE.sign(message))
+
+    async def send(pair: Pair, nonce: int, pallet: str, name: str, *arguments: Any) -> None:
+        lab.submit(lab.sign(lab.call(pallet, name, *arguments), nonce, pair))
+        await lab.author_block()
+
+    async def run() -> None:
+        await send(BOB, 0, "Balances", "transfer_keep_alive", poor.public, UNIT)
+        await send(poor, 0, "Processors", "register", 1)
+        await send(poor, 1, "Processors", "pair", proof)
+        await send(CHARLIE, 0, "Processors", "sponsor", UNIT)
+        spare = lab.free(poor) - lab.look().balances.existential_deposit
+        await send(CHARLIE, 1, "Processors", "recover_funds", poor.public, spare)
+        ledger, beat = lab.transactions.ledger, lab.call("Processors", "heartbeat", 1)
+        for call, tip in ((beat, 1), (lab.call("Processors", "delete_advertisement"), 0)):
+            with pytest.raises(InvalidTransaction) as refused:
+                ledger.check(lab.sign(call, 2, poor, tip=tip))
+            assert refused.value.code is Validity.PAYMENT
+        checked = ledger.check(lab.sign(beat, 2, poor))
+        assert checked.spendable == lab.look().processors.sponsor_budget(CHARLIE.public) == UNIT
+        before = lab.free(CHARLIE)
+        await send(poor, 2, "Processors", "heartbeat", 1)
+        assert lab.free(CHARLIE) == before - lab.look().processors.sponsors.get(CHARLIE.public).spent < before
+        assert lab.look().system.accounts.get(poor.public).nonce == 3
+
+    trio.run(run)
