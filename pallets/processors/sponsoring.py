@@ -30,7 +30,7 @@ SPONSORED_WITH_A_LEASE = frozenset(
 SPONSORED_ALWAYS = frozenset(
     {
         ("Processors", "heartbeat"),
-        ("Processors", "publish_prekeys"),
+        ("Secrets", "publish_prekeys"),
         ("Verification", "reveal"),
         ("Verification", "reveal_late"),
         ("Juries", "commit"),
