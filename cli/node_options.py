@@ -88,6 +88,17 @@ Stake = Annotated[
     str | None,
     typer.Option("--stake", metavar="HDL", help="What to put at stake by itself [one unit].", rich_help_panel=JOBS),
 ]
+ChallengeRate = Annotated[
+    int,
+    typer.Option(
+        "--challenge-rate",
+        metavar="PPM",
+        min=0,
+        max=1_000_000,
+        help="How many of a million results of others to run again, to challenge what is wrong.",
+        rich_help_panel=JOBS,
+    ),
+]
 AllowDestination = Annotated[
     list[str] | None,
     typer.Option(

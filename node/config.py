@@ -29,7 +29,8 @@ class NodeConfig:
     chain: "dev", or the path of a chain spec file. base_path: None with `temporary` (a folder that goes with the node).
     dev_account: a name of DEV_ACCOUNTS, whose well-known keys the node then uses. node_key: 32 bytes of ed25519 seed;
     None takes the one kept in the base path. allow_destinations: exact (host, port) pairs that jobs may reach although
-    the egress guard refuses their kind of address. stake: planck that the processor stakes by itself,
+    the egress guard refuses their kind of address. challenge_ppm: the share of others' results that the processor runs
+    again, in parts per million, to challenge what is wrong. stake: planck that the processor stakes by itself,
     None for one unit. blocks/state pruning: number of blocks kept, None keeps all.
     """
 
@@ -43,6 +44,7 @@ class NodeConfig:
     processor: bool = False
     allow_destinations: tuple[tuple[str, int], ...] = ()
     stake: int | None = None
+    challenge_ppm: int = 0
     listen_host: str = "127.0.0.1"
     port: int = P2P_PORT
     bootnodes: tuple[str, ...] = ()

@@ -205,7 +205,9 @@ class Process:
 
             pair = processor_pair(keystore, config.dev_account, ports.entropy.token(32))
             journal = folders.root / "processor"
-            self.processor = ProcessorService(self.node, pair, journal, config.allow_destinations, config.stake)
+            self.processor = ProcessorService(
+                self.node, pair, journal, config.allow_destinations, config.stake, config.challenge_ppm
+            )
         self.rpc = rpc_server(self.node, self.network, spec, config, self.metrics)
 
     def _chain_status(self) -> ChainStatus:

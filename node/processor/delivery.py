@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from node.blobs import BlobStore
 from node.processor.destinations.sender import DestinationFailed, result_payload
-from node.processor.duties import Duties, Duty
+from node.processor.duties import Duties, Duty, Judged
 from node.processor.journal import AttemptKey, Journal
 from pallets.jobs.bounds import MESSAGE_BYTES_MAX
 from pallets.jobs.failure import DeliveryFailed
 from pallets.jobs.report import Delivery, Failed, Outcome, Succeeded
 from pallets.jobs.types import Chain as ChainDestination
+from pallets.jobs.types import JobSpec
 from runtime.hashing import blake2b256
 
 Deliver = Callable[[str, str, str], Awaitable[bytes]]
@@ -42,9 +43,7 @@ class Deliveries:
             if not self.duties.is_running(duty, key):
                 return outcome  # nobody waits for it any more: nothing leaves this machine
             try:
-                payload = result_payload(key.job_hash, key.execution, outcome.digest, self.output(outcome))
-                identity = delivery_id(self.duties.chain.genesis_hash, key, number)
-                receipt = await self.deliver(getattr(destination, "url", ""), identity, payload)
+                receipt = await self._send(duty.spec, key, number, outcome)
             except DestinationFailed as error:
                 message = str(error).encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore")
                 return Failed(DeliveryFailed(number), message, outcome.fuel)
@@ -52,6 +51,20 @@ class Deliveries:
         done = self.journal.get(key)
         assert done is not None, "the attempt is in the journal"
         return replace(outcome, deliveries=tuple(Delivery(number, receipt) for number, receipt in done.deliveries))
+
+    async def deliver_accepted(self, judged: Judged, key: AttemptKey, outcome: Succeeded) -> None:
+        """Hand an accepted output to the destinations that wait for it. Raises DestinationFailed."""
+        for number in judged.pending:
+            known = self.journal.get(key)
+            if known is None or any(done == number for done, _ in known.deliveries):
+                continue
+            self.journal.deliver(key, number, await self._send(judged.spec, key, number, outcome))
+
+    async def _send(self, spec: JobSpec, key: AttemptKey, number: int, outcome: Succeeded) -> bytes:
+        """The receipt. Raises DestinationFailed."""
+        payload = result_payload(key.job_hash, key.execution, outcome.digest, self.output(outcome))
+        identity = delivery_id(self.duties.chain.genesis_hash, key, number)
+        return await self.deliver(getattr(spec.destinations[number], "url", ""), identity, payload)
 
     def output(self, outcome: Succeeded) -> bytes:
         """The output's bytes. Raises DestinationFailed if they are gone."""

@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from node.chain import Chain
 from node.processor.journal import AttemptKey
 from pallets.jobs.queries import duties_of
-from pallets.jobs.records import Execution, ExecutionState, Job, JobState, Slot, SlotState
-from pallets.jobs.types import JobSpec
+from pallets.jobs.records import Execution, ExecutionState, Job, JobState, Slot, SlotState, Terms
+from pallets.jobs.types import Chain as ChainDestination
+from pallets.jobs.types import JobSpec, Trusted
+from pallets.verification.types import Entry, Late
 from runtime.heddle import Heddle
 
 RUNNING = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
+DELIVERY_TURN_SLOTS = 100
+"""So long a processor has for the delivery of an accepted result before it is the next one's turn."""
+SPARE_TURNS = 2
+"""Turns after everybody has had one: then the result waits on the chain and in the blob store alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,16 @@ class Duty:
     slot: Slot
     job: Job
     spec: JobSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An accepted result that we may deliver. `pending` are the places of destinations without a receipt on chain."""
+
+    id: int
+    spec: JobSpec
+    pending: tuple[int, ...]
+    our_turn: bool
 
 
 class Duties:
@@ -94,12 +110,66 @@ class Duties:
             return False
         return record.state in RUNNING and record.processor == self.account
 
+    # Results that others judge.
+
+    def entry_of(self, runtime: Heddle, id: int, key: AttemptKey) -> Entry | None:
+        """What the attempt put into a round that is not settled yet."""
+        entry = runtime.verification.entries.find((id, key.execution, key.slot))
+        return entry if entry is not None and self._is_ours(entry.terms, key) else None
+
+    def late_of(self, runtime: Heddle, id: int, key: AttemptKey) -> Late | None:
+        """The attempt's commitment, if it was not opened in time."""
+        late = runtime.verification.late.find((id, key.execution, key.slot))
+        return late if late is not None and self._is_ours(late.terms, key) else None
+
+    def _is_ours(self, terms: Terms, key: AttemptKey) -> bool:
+        return (terms.processor, terms.generation, terms.attempt) == (self.account, key.generation, key.attempt)
+
+    def judged(self, key: AttemptKey) -> Judged | None:
+        """The attempt's result, if a judgment accepted it in the final chain and destinations still wait for it.
+
+        The processors of accepted results take turns, the lowest slot first.
+        """
+        final = self.final()
+        job_id = final.jobs.job_by_hash.find(key.job_hash)
+        if job_id is None:
+            return None
+        record = final.jobs.executions.find((job_id, key.slot, key.execution))
+        if record is None or record.state is not ExecutionState.ACCEPTED or record.processor != self.account:
+            return None
+        spec = final.jobs.specs.get(job_id)
+        ours = (record.generation, record.attempt) == (key.generation, key.attempt)
+        if not ours or isinstance(spec.verification, Trusted):
+            return None
+        accepted, receipts = [], set()
+        for number in range(spec.slots):
+            other = final.jobs.executions.find((job_id, number, key.execution))
+            if other is not None and other.state is ExecutionState.ACCEPTED:
+                accepted.append(number)
+                result = final.jobs.results.get((job_id, number, key.execution))
+                receipts |= {delivery.destination for delivery in result.deliveries}
+        waited = final.system.slot - record.ended_slot
+        pending = tuple(
+            place
+            for place, destination in enumerate(spec.destinations)
+            if place not in receipts and not isinstance(destination, ChainDestination)
+        )
+        if not pending or waited >= (len(accepted) + SPARE_TURNS) * DELIVERY_TURN_SLOTS:
+            return None
+        return Judged(job_id, spec, pending, waited >= accepted.index(key.slot) * DELIVERY_TURN_SLOTS)
+
     def is_over(self, key: AttemptKey) -> bool:
         """Whether the final chain will never again wait for this attempt. One not begun there is not over."""
         final = self.final()
         job_id = final.jobs.job_by_hash.find(key.job_hash)
-        if job_id is None or final.jobs.job(job_id).state is not JobState.ASSIGNED:
+        if job_id is None:
             return True  # the assignment was final before the attempt began
+        if self.entry_of(final, job_id, key) is not None or self.late_of(final, job_id, key) is not None:
+            return False
+        if self.judged(key) is not None:
+            return False
+        if final.jobs.job(job_id).state is not JobState.ASSIGNED:
+            return True
         slot = final.jobs.slot(job_id, key.slot)
         record = final.jobs.executions.find((job_id, key.slot, key.execution))
         if slot.generation != key.generation:

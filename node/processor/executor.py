@@ -6,7 +6,7 @@ knows nothing of extrinsics; the same inputs give the same result digest on ever
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.blobs import BlobError, Blobs
 from node.log import logger
@@ -17,8 +17,9 @@ from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 from pallets.jobs.modes import is_compared
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Succeeded
-from pallets.jobs.types import Blob, BlobInput, Chain, InlineInput, JobSpec, RuntimeKind
-from runtime.hashing import blake2b256, personal
+from pallets.jobs.types import Blob, BlobInput, Chain, InlineInput, JobSpec, Reexecution, RuntimeKind
+from pallets.verification.digests import result_digest, work_hash
+from runtime.hashing import HASH_BYTES, personal
 
 log = logger("processor")
 
@@ -44,6 +45,10 @@ class Work:
     due_ms: int
     checkpoint: bytes | None = None
     replay: bytes | None = None
+
+    def replaying(self, tape: bytes) -> Work:
+        """The same with this tape in the place of the world."""
+        return replace(self, replay=tape)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +125,16 @@ class Executor:
             return _failed(classes.OutOfResources(classes.Resource.WALL), f"worker crashed: {error}", 0)
         if result.failure is not None:
             return _failed(chain_failure(result.failure), result.message, result.fuel_used)
-        digest = runs.result_digest(blake2b256(script), blake2b256(data), work.execution, result)
         try:
             cid = self.blobs.store.put(result.output)
+            tape = Blob(self.blobs.store.put(result.tape), len(result.tape)) if _shows_tape(work) else None
         except BlobError as error:
             return _failed(classes.DeliveryFailed(_chain_place(work.spec)), str(error), result.fuel_used)
         inline = len(result.output) <= INLINE_BYTES_MAX
         output = InlineOutput(result.output) if inline else BlobOutput(Blob(cid, len(result.output)))
-        return Finished(Succeeded(digest, output, result.fuel_used, ()), result.output)
+        outcome = Succeeded(bytes(HASH_BYTES), output, result.fuel_used, (), tape)
+        digest = result_digest(work_hash(work.spec, work.execution), outcome)
+        return Finished(replace(outcome, digest=digest), result.output)
 
     @staticmethod
     def run_spec(work: Work, script: bytes, data: bytes) -> RunSpec:
@@ -159,6 +166,12 @@ class Executor:
             checkpoint=None if compared else work.checkpoint,
             replay=work.replay,
         )
+
+
+def _shows_tape(work: Work) -> bool:
+    """Whether others can only run it again with the tape of this run."""
+    taped = isinstance(work.spec.verification, Reexecution) and bool(work.spec.capabilities.fetch_hosts)
+    return taped and work.replay is None
 
 
 def _chain_place(spec: JobSpec) -> int:

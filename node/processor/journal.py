@@ -2,9 +2,10 @@
 
 An attempt is Begun, then Finished (its outcome is known), then each delivery is noted, then it is Reported. After a
 crash an attempt that was only begun runs again under the same attempt number; one that was finished is delivered and
-reported from here and never runs twice.
+reported from here and never runs twice. The same holds of another processor's execution that is run again to check it.
 
-Keys name the job by its hash, which survives reorgs. Records are msgpack with a fixed schema.
+Keys name the job by its hash, which survives reorgs. Records are msgpack with a fixed schema. Salts of commitments are
+not kept: they follow from the processor's secret and the key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ RECORD_BYTES_MAX = 64 << 10
 OUTCOME_BYTES_MAX = 16 << 10
 REFERENCE_BYTES_MAX = 64
 SCHEMA = (Maybe(Bytes(OUTCOME_BYTES_MAX)), ListOf((int, Bytes(REFERENCE_BYTES_MAX)), 4), int, int)
-PREFIX = b"a"
+PREFIX, CHECK_PREFIX = b"a", b"c"
+CHALLENGE = (1 << 64) - 1
+"""The panel of a check that no panel asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,27 @@ class AttemptKey:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckKey:
+    """Another processor's execution, run again for a panel of jurors, or for a challenge (CHALLENGE)."""
+
+    job_hash: bytes
+    execution: int
+    panel: int
+
+    def encode(self) -> bytes:
+        """As a database key."""
+        return CHECK_PREFIX + self.job_hash + self.execution.to_bytes(4, "big") + self.panel.to_bytes(8, "big")
+
+    @staticmethod
+    def decode(key: bytes) -> CheckKey:
+        """The inverse of `encode`."""
+        return CheckKey(key[1:33], int.from_bytes(key[33:37], "big"), int.from_bytes(key[37:45], "big"))
+
+
+Key = AttemptKey | CheckKey
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptRecord:
     """What is known of an attempt. `outcome` is the SCALE Outcome without deliveries, None until it is finished.
 
@@ -86,17 +110,17 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, key: AttemptKey) -> AttemptRecord | None:
+    def get(self, key: Key) -> AttemptRecord | None:
         """The record, or None for an attempt never begun."""
         data = self._database.get(key.encode())
         return None if data is None else AttemptRecord.decode(data)
 
-    def begin(self, key: AttemptKey, now_ms: int) -> AttemptRecord:
+    def begin(self, key: Key, now_ms: int) -> AttemptRecord:
         """Note that the attempt runs, perhaps again."""
         known = self.get(key) or AttemptRecord()
         return self._put(key, replace(known, runs=known.runs + 1, begun_ms=now_ms))
 
-    def finish(self, key: AttemptKey, outcome: bytes) -> AttemptRecord:
+    def finish(self, key: Key, outcome: bytes) -> AttemptRecord:
         """Note the outcome. An outcome that is known already stays: the first one was promised."""
         known = self.get(key) or AttemptRecord()
         return known if known.outcome is not None else self._put(key, replace(known, outcome=outcome))
@@ -108,7 +132,7 @@ class Journal:
             return known
         return self._put(key, replace(known, deliveries=(*known.deliveries, (destination, reference))))
 
-    def forget(self, key: AttemptKey) -> None:
+    def forget(self, key: Key) -> None:
         """The attempt is settled in a final block."""
         self._database.write((), (key.encode(),), sync=True)
 
@@ -117,6 +141,11 @@ class Journal:
         for key, _ in self._database.iterate(PREFIX):
             yield AttemptKey.decode(key)
 
-    def _put(self, key: AttemptKey, record: AttemptRecord) -> AttemptRecord:
+    def checks(self) -> Iterator[CheckKey]:
+        """All executions of others in the journal."""
+        for key, _ in self._database.iterate(CHECK_PREFIX):
+            yield CheckKey.decode(key)
+
+    def _put(self, key: Key, record: AttemptRecord) -> AttemptRecord:
         self._database.write(((key.encode(), record.encode()),), sync=True)
         return record

@@ -1,18 +1,17 @@
-"""Runs: say that an attempt began, run it, deliver, report - each once, from wherever the journal left it."""
+"""Runs: say that an attempt began, run it, and see to its report - each once, from wherever the journal left it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import trio
 
-from node.events import Imported
 from node.log import logger
-from node.processor.delivery import Deliveries
 from node.processor.duties import RUNNING, Duties, Duty
 from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
+from node.processor.reports import Reports
 from node.processor.runtimes.pool import OnText
 from node.processor.submitter import Submitter
 from node.run_logs import LogStore, RunPlace
@@ -39,15 +38,17 @@ class Runs:
         submitter: Submitter,
         executor: Executor,
         journal: Journal,
-        deliveries: Deliveries,
+        reports: Reports,
         logs: LogStore | None = None,
     ) -> None:
         self.duties = duties
         self.submitter = submitter
         self.executor = executor
         self.journal = journal
-        self.deliveries = deliveries
+        self.reports = reports
         self.logs = logs
+        self.rechecking: Callable[[], int] = lambda: 0
+        """Workers that run what others did (rechecks.py)."""
         self._active: dict[AttemptKey, bool] = {}
         """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
         self._scopes: dict[AttemptKey, trio.CancelScope] = {}
@@ -61,13 +62,16 @@ class Runs:
         """Attempts at work now."""
         return len(self._active)
 
+    def free_workers(self) -> int:
+        """Workers that no attempt has or was promised."""
+        return self.executor.workers - sum(self._active.values()) - len(self._starting) - self.rechecking()
+
     def step(self, runtime: Heddle, duties: list[Duty], nursery: trio.Nursery) -> None:
         """The next step of each attempt."""
         for duty in duties:
             self._work(runtime, duty, nursery)
         self._stop_unwanted()
         self._begin(runtime, duties)
-        self._tidy()
 
     def _work(self, runtime: Heddle, duty: Duty, nursery: trio.Nursery) -> None:
         """The next step of each running execution."""
@@ -93,7 +97,7 @@ class Runs:
             if record.state is ExecutionState.SCHEDULED
         ]
         self._starting = {key: None for _, _, key, _, _ in scheduled if key in self._starting}
-        free = self.executor.workers - sum(self._active.values()) - len(self._starting)
+        free = self.free_workers()
         for _, _, key, duty, due_ms in sorted(scheduled, key=lambda one: one[:2]):
             due = runtime.system.now_ms + self.duties.chain.slot_ms >= due_ms
             if not due or (key not in self._starting and free <= 0) or not self.duties.assignment_is_final(duty):
@@ -128,8 +132,7 @@ class Runs:
                 outcome = await self._outcome(duty, key, record)
                 self._active[key] = False
                 self._begin_now()
-                delivered = await self.deliveries.deliver_all(duty, key, outcome)
-                await self._report(duty, key, delivered)
+                await self.reports.send(duty, key, outcome)
         except Exception:  # the supervisor of one attempt: the others and the node must live
             log.exception("an attempt was interrupted", job=duty.id, execution=key.execution)
         finally:
@@ -182,24 +185,9 @@ class Runs:
         """What the script says goes before what the clock says. Signs of life carry it at their own rate."""
         self._permille[key] = min(PERMILLE_UNFINISHED, percent * 10)
 
-    async def _report(self, duty: Duty, key: AttemptKey, outcome: Outcome) -> None:
-        """Send the report until the best block shows the attempt settled."""
-        wish = ("report", key)
-        while self.duties.is_running(duty, key):
-            with self.duties.chain.events.listen() as events:
-                self.submitter.want(
-                    wish, "Jobs", "report", duty.id, key.execution, key.slot, key.generation, key.attempt, outcome
-                )
-                async for event in events:
-                    if isinstance(event, Imported) and event.is_best:
-                        break
-        self.submitter.done(wish)
-
-    def _tidy(self) -> None:
-        """Forget attempts that are over in the last final block: no reorganisation can bring them back."""
-        for key in list(self.journal.keys()):
-            if key not in self._active and self.duties.is_over(key):
-                self.journal.forget(key)
+    def is_busy(self, key: AttemptKey) -> bool:
+        """Whether the attempt is at work here."""
+        return key in self._active
 
 
 def _named(outcome: Outcome) -> str:

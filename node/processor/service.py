@@ -47,7 +47,8 @@ def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) ->
 class ProcessorService:
     """Runs jobs on this machine with one account.
 
-    `database` is the folder of its journal; `stake` what it puts at stake by itself, None for one unit.
+    `database` is the folder of its journal; `stake` what it puts at stake by itself, None for one unit;
+    `challenge_ppm` the share of others' results that it runs again.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class ProcessorService:
         database: Path,
         allow_destinations: tuple[tuple[str, int], ...],
         stake: int | None = None,
+        challenge_ppm: int = 0,
     ) -> None:
         self.node = node
         self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
@@ -72,6 +74,7 @@ class ProcessorService:
             *(node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send),
             stake=stake,
             logs=node.logs.store,
+            challenge_ppm=challenge_ppm,
         )
         self.matcher = Matcher(node.chain, self.submitter)
 

@@ -6,6 +6,7 @@ transaction that was included without the wished effect is sent again after a gr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from runtime.scale import ScaleError
 log = logger("processor")
 
 ERA_BLOCKS = 64
+SALT_TAG = b"heddle/salt/1"
+SALT_BYTES = 32
 TRIES_MAX = 6
 """From here on a call is repeated every 2^6 blocks."""
 WISHES_MAX = 4096
@@ -51,6 +54,10 @@ class Submitter:
     def account(self) -> bytes:
         """Who signs."""
         return self.pair.public
+
+    def salt(self, subject: bytes) -> bytes:
+        """32 bytes that nobody else can tell, and that this account finds again for the same subject."""
+        return hashlib.blake2b(SALT_TAG + subject, digest_size=SALT_BYTES, key=self.pair.secret).digest()
 
     def want(self, key: Any, pallet: str, call: str, *arguments: Any) -> bool:
         """Send a call unless it is in flight or was just tried; whether it was sent now."""

@@ -157,7 +157,7 @@ class Juries(JuryStore):
         """Ask for a seat; locks twice the reward while one of the lowest tickets is this processor's."""
         found = self._at(panel, Stage.CLAIMING)
         who = origin.who
-        seat = Seat(who, self.processors.manager_of(who), self._rank(panel, found, who), None, None)
+        seat = Seat(who, self.processors.manager_of(who), self.rank(panel, found, who), None, None)
         bench = self._without_manager(panel, found, seat)
         ranked = sorted((*bench, seat), key=lambda one: (one.rank, one.processor))
         losers = ranked[found.seats :]
@@ -234,7 +234,7 @@ class Juries(JuryStore):
             raise WrongStage
         return found
 
-    def _rank(self, id: int, panel: Panel, who: bytes) -> int:
+    def rank(self, id: int, panel: Panel, who: bytes) -> int:
         """⌊ticket / units⌋: raises NotDrawnYet, NotEligible."""
         mix = self.beacon.randomness_at(panel.draw_block)
         if mix is None:

@@ -105,6 +105,18 @@ class TapeMissing(PalletError):
     index = 16
 
 
+class NothingToDeliver(PalletError):
+    """The signer has no accepted result of this slot and execution that waits for deliveries."""
+
+    index = 17
+
+
+class AlreadyDelivered(PalletError):
+    """The result has a receipt from this destination."""
+
+    index = 18
+
+
 ERRORS = (
     NotCommitted,
     CommitNotExpected,
@@ -123,4 +135,6 @@ ERRORS = (
     NothingLate,
     NotTheAcceptedResult,
     TapeMissing,
+    NothingToDeliver,
+    AlreadyDelivered,
 )

@@ -88,6 +88,16 @@ class JuryCalled(Event):
     panel: U64
 
 
+@dataclass(slots=True)
+class Delivered(Event):
+    """A destination took an accepted result from the processor of `slot`."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    destination: U8
+
+
 EVENTS = (
     RevealsOpen,
     RoundSettled,
@@ -97,4 +107,5 @@ EVENTS = (
     Challenged,
     ChallengeDropped,
     JuryCalled,
+    Delivered,
 )

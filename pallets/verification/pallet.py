@@ -15,12 +15,13 @@ bonds of challenges are held as CHALLENGE; each panel is awaited by a round; a b
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
+from pallets.jobs.bounds import REFERENCE_BYTES_MAX
 from pallets.jobs.errors import NotOwner
 from pallets.jobs.modes import commits
 from pallets.jobs.pallet import Jobs
@@ -32,14 +33,14 @@ from pallets.juries.types import Dispute, Panel, PanelKind, Verdict
 from pallets.parameters import parameters_from
 from pallets.reputation import Reputation
 from pallets.system import System
-from pallets.verification import audits, digests, late, rounds, verdicts, windows
+from pallets.verification import audits, digests, late, receipts, rounds, verdicts, windows
 from pallets.verification.checks import check_verification
 from pallets.verification.errors import CommitNotExpected, NothingToJudge
 from pallets.verification.outcomes import found_digest
 from pallets.verification.store import LATE_KIND, ROUND_KIND, VerificationStore, key_from
 from pallets.verification.types import RoundKey, RoundState, VerificationParameters
 from runtime.pallet import Cost, Signed, call
-from runtime.scale import U8, U32, U64, Registry
+from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
 from runtime.types import Hash
 
@@ -167,6 +168,19 @@ class Verification(VerificationStore):
         for slot in range(self.jobs.job(job).slots):
             self._apply_due(job, execution, slot)
             late.advance(self, (job, execution, slot))
+
+    @call(index=8, weight=Cost(reads=4, writes=2))
+    def delivered(
+        self,
+        origin: Signed,
+        job: U64,
+        execution: U32,
+        slot: U8,
+        destination: U8,
+        reference: Annotated[bytes, Bounded(REFERENCE_BYTES_MAX)],
+    ) -> None:
+        """Note that a destination took an accepted result, so that nobody delivers it again."""
+        receipts.note(self, origin.who, (job, execution, slot), destination, reference)
 
     # What is due.
 

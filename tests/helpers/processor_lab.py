@@ -53,7 +53,10 @@ BLOCKS_MAX = 40
 
 
 class GatedPool(RuntimePool):
-    """Runs wait at a gate. Each one's output has a number of its own, so that a repeated run would be seen."""
+    """Runs wait at a gate. Each one's output has a number of its own, so that a repeated run would be seen.
+
+    With an `output` every run gives that, as deterministic runs do.
+    """
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
@@ -62,6 +65,7 @@ class GatedPool(RuntimePool):
         self.ended = 0
         self.percent: int | None = None
         """How far each script says that it is, when it starts."""
+        self.output: bytes | None = None
 
     def runtime_ids(self) -> dict[str, str]:
         return {"wasm": "gated/1"}
@@ -78,13 +82,50 @@ class GatedPool(RuntimePool):
     ) -> Outcome:
         check_spec(spec)
         self.started.append(spec)
-        output = b"run %d" % len(self.started)
+        output = self.output or b"run %d" % len(self.started)
         if self.percent is not None and on_progress is not None:
             on_progress(self.percent, "")
         await self.gate.wait()
         self.ended += 1
         tape_hash = blake2b256(b"")
         return Outcome("gated/1", Status.SUCCEEDED, output, None, "", 1_000, 4_096, 0, b"", tape_hash, "", True)
+
+
+class Colleague:
+    """One more processor on a lab's chain, with a disk of its own. Its runs end at once, all with one output."""
+
+    def __init__(self, lab: ProcessorLab, name: str, output: bytes, *, challenge_ppm: int = 0) -> None:
+        self.lab = lab
+        self.pair = from_uri(f"//{name}//processor")
+        self.disk = MemoryDatabase()
+        self.output = output
+        self.challenge_ppm = challenge_ppm
+        self.awake = True
+        """Whether it looks at the chain."""
+        self.deliveries: list[tuple[str, str, str]] = []
+        self.refusals = 0
+        self.start_again()
+
+    def start_again(self) -> None:
+        """A new process on the same disk."""
+        self.submitter = Submitter(self.lab.chain, self.lab.transactions, self.pair)
+        self.runs = GatedPool(2)
+        self.runs.output = self.output
+        self.runs.gate.set()
+        self.executor = Executor(self.lab.blobs, self.runs, None, 2)
+        self.journal = Journal(self.disk)
+        self.watcher = Watcher(
+            *(self.lab.chain, self.submitter, self.executor, self.journal),
+            *(lambda: ADVERT, self._deliver),
+            challenge_ppm=self.challenge_ppm,
+        )
+
+    async def _deliver(self, url: str, identity: str, payload: str) -> bytes:
+        self.deliveries.append((url, identity, payload))
+        if self.refusals:
+            self.refusals -= 1
+            raise DestinationFailed("HTTP 400")
+        return blake2b256(identity.encode())
 
 
 class ProcessorLab(Lab):
@@ -99,6 +140,9 @@ class ProcessorLab(Lab):
         self.script = types.Blob(self.blobs.store.put(SCRIPT), len(SCRIPT))
         self.deliveries: list[tuple[str, str, str]] = []
         self.refusals = 0
+        self.colleagues: list[Colleague] = []
+        self.awake = True
+        """Whether the lab's own processor looks at the chain."""
         self.start_again()
 
     def start_again(self) -> None:
@@ -174,7 +218,11 @@ class ProcessorLab(Lab):
 
     async def look_around(self, nursery: trio.Nursery) -> None:
         """One step of the watcher, and all that follows from it."""
-        self.watcher.step(nursery)
+        if self.awake:
+            self.watcher.step(nursery)
+        for colleague in self.colleagues:
+            if colleague.awake:
+                colleague.watcher.step(nursery)
         await wait_all_tasks_blocked()
 
     async def blocks_until(self, nursery: trio.Nursery, condition: Any, *, final: bool = True) -> None:
