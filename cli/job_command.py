@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.errors import CliError
+from cli.errors import CliError, Refused
 from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
 from cli.job_owner_command import app as owner_app
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
@@ -253,22 +253,40 @@ def result(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")
     ] = None,
+    proof: Annotated[
+        bool, typer.Option("--proof", help="Believe the node nothing: check it by a final header.")
+    ] = False,
+    finalised: Annotated[
+        str | None,
+        typer.Option(metavar="HASH", help="With --proof: a block known to be final, not by the node's word."),
+    ] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
     """Get the result of an execution, checked against its name, and the digest that the processors agreed on."""
+    from dataclasses import asdict
+
     from cli.job_result import fetch_result, show_result
     from cli.rpc_client import RpcClient
 
+    if finalised is not None and not proof:
+        raise Refused("finalised: it says which header to check by", "add --proof")
+    proven = None
     with RpcClient(url) as rpc:
-        view = view_of(rpc, job)
-        found = fetch_result(rpc, view, slot, execution)
+        if proof:
+            from cli.blob_client import download
+            from cli.job_proof import proven_result
+
+            found, where = proven_result(rpc.call, lambda cid: download(rpc, cid), job, slot, execution, finalised)
+            proven = asdict(where)
+        else:
+            found = fetch_result(rpc, view_of(rpc, job), slot, execution)
     if output is not None:
         try:
             output.write_bytes(found.data)
         except OSError as error:
             raise CliError(f"output: {error}", "choose another file") from error
-    show_result(found, output, as_json=as_json)
+    show_result(found, output, as_json=as_json, proven=proven)
 
 
 @app.command()

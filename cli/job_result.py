@@ -109,10 +109,10 @@ def as_text(data: bytes) -> str | None:
         return None
 
 
-def show_result(found: JobResult, written: Path | None, *, as_json: bool) -> None:
+def show_result(found: JobResult, written: Path | None, *, as_json: bool, proven: dict[str, Any] | None = None) -> None:
     """Print a result: its bytes alone on standard output, all about it on standard error (or one JSON document)."""
     text = as_text(found.data)
-    document = {
+    document: dict[str, Any] = {
         "job": found.job,
         "execution": found.execution,
         "slot": found.slot,
@@ -124,6 +124,8 @@ def show_result(found: JobResult, written: Path | None, *, as_json: bool) -> Non
         "paid": found.paid,
         "processor": found.processor,
     }
+    if proven is not None:
+        document["proven"] = proven
     if written is not None:
         document["file"] = str(written)
     elif text is not None:
@@ -134,7 +136,12 @@ def show_result(found: JobResult, written: Path | None, *, as_json: bool) -> Non
     def draw(target: "Console") -> None:
         from cli.output import console, fields
 
-        about = {name: value for name, value in document.items() if name not in ("text", "data", "paid")}
+        about = {name: value for name, value in document.items() if name not in ("text", "data", "paid", "proven")}
+        if proven is not None:
+            word = (
+                "as you said" if proven["finalised_by"] == "user" else "by the node's word: --finalised HASH is safer"
+            )
+            about["proven"] = f"by the header of block {proven['block']} ({proven['hash']}), final {word}"
         fields(about)(console(stderr=True))
         if written is not None:
             return
