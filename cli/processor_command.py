@@ -233,3 +233,32 @@ def show_done(
     about = {name: value for name, value in document.items() if name != "advert"}
     human = fields({**about, **(shown or {}), **place, "fee": format_amount(done.fee)})
     emit({**document, **place}, as_json=as_json, human=human)
+
+
+@app.command("webhook-secret")
+def webhook_secret_(
+    host: Annotated[
+        str, typer.Argument(metavar="HOST", help="The receiver's host, with :port if it has one; or a URL.")
+    ],
+    *,
+    base_path: BasePathOption = None,
+    suri: SuriOption = None,
+    password_file: PasswordFileOption = None,
+    url: UrlOption = DEFAULT_URL,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the secret by which a processor signs what it sends to a host, for whoever receives it there."""
+    from urllib.parse import urlsplit
+
+    from cli.chain_client import ChainClient
+    from node.processor.destinations.sender import webhook_secret
+
+    target = host if "://" in host else f"https://{host}"
+    place = urlsplit(target).netloc
+    if not place or any(letter.isspace() for letter in host):
+        raise Refused(f"host: {host!r} is no host", "write it as hooks.example.com or hooks.example.com:8443")
+    with ChainClient.connect(url) as chain:
+        pair = key_of(chain, base_path, suri, password_file)
+    document = {"host": place, "processor": pair.address, "secret": webhook_secret(pair, target)}
+    emit(document, as_json=as_json, human=fields(document))
+    note("Whoever has it can sign as this processor towards this host: hand it to the receiver only.", as_json=as_json)

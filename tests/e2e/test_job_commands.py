@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from node.keys.pair import from_uri
+from node.processor.destinations.sender import webhook_secret
 from tests.helpers.dev_node import HEDDLE, DevNode, dev_node
 from tests.helpers.heddle_command import Done, Heddle
 from tests.helpers.job_folders import BAD_FIELDS, job_folder
@@ -77,6 +79,8 @@ def test_a_new_job_runs_to_its_result(user: User, runtime: str, tmp_path: Path) 
     assert [run["digest"] for run in shown["executions"]] == [found["digest"]]
     ledger = shown["ledger"]
     assert ledger["deposited"] == ledger["paid"] + ledger["fees"] + ledger["refunded"]
+    proven = user.json("job", "result", job, "--proof")
+    assert (proven["digest"], proven["proven"]["finalised_by"]) == (found["digest"], "node")
     plain = user.run("job", "result", job)
     assert json.loads(plain.stdout) == OUTPUTS[runtime]
     # A finished job can be watched again, and its timeline is the same story; its money adds up.
@@ -226,6 +230,16 @@ def test_a_processor_changes_its_offer_and_its_manager(user: User, tmp_path: Pat
     user.json("processor", "pair", "--end")
     assert user.json("processor", "status", DEV_PROCESSOR)["record"]["manager"] is None
     assert user.error("processor", "status", "//Nobody")[0] == 5
+
+
+def test_a_processor_tells_the_secret_it_signs_webhooks_with(user: User) -> None:
+    """The secret is the same for every path of a host, another for another host, and the one that deliveries use."""
+    told = user.json("processor", "webhook-secret", "hooks.example.com")
+    url = "https://hooks.example.com/a/path"
+    assert told["secret"] == webhook_secret(from_uri(DEV_PROCESSOR), url)
+    assert user.json("processor", "webhook-secret", url) == told
+    assert user.json("processor", "webhook-secret", "other.example.com")["secret"] != told["secret"]
+    assert user.error("processor", "webhook-secret", "no host")[0] == 4
 
 
 def test_what_is_not_there_is_said_with_the_next_step(user: User) -> None:
