@@ -43,7 +43,7 @@ URL_BYTES_MAX = 256
 REFERENCE_BYTES_MAX = 64
 VERIFYING_KEY_BYTES_MAX = 4_096
 
-REPLICAS_MAX = 31
+REPLICAS_MAX = 15
 """Slots whose results are compared: more would not be safer, and each is read when the round is tallied."""
 CREDIBILITY_SLOTS = 8
 TRUST_MIN, TRUST_MAX = 2, 1 << 32

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from pallets.beacon import Beacon
-from pallets.jobs import ending, executions, terms
+from pallets.jobs import credibility, ending, executions, terms
 from pallets.jobs.events import (
     ExecutionSuspected,
     JobAssigned,
@@ -33,6 +33,7 @@ from pallets.jobs.records import (
 )
 from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, start_of
 from pallets.jobs.store import SLOT_BITS, SLOT_KIND, JobStore
+from pallets.jobs.types import Credibility
 from runtime.hashing import personal
 from runtime.types import ZERO_HASH
 
@@ -97,8 +98,7 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until, key=key))
     store.processors.note_acknowledged(slot.processor)
     store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor, key))
-    job = store.jobs.get(id)
-    if job.state is JobState.MATCHED and job.acknowledged == job.slots:
+    if _all_are_there(store, id):
         store.change_job(id, state=JobState.ASSIGNED, seed=job_seed(store.beacon, store.system.number, job.id_hash))
         store.emit(JobAssigned(id))
         for other in range(job.slots):
@@ -106,6 +106,20 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     else:
         executions.give_time(store, id, number)
         rearm(store, id, number)
+
+
+def _all_are_there(store: JobStore, id: int) -> bool:
+    """Whether a job that is not assigned has all its processors' promises."""
+    job = store.jobs.get(id)
+    waiting = job.state in (JobState.OPEN, JobState.MATCHED)
+    if waiting and isinstance(store.specs.get(id).verification, Credibility):
+        if not credibility.close_spare_slots(store, id):
+            return False
+        if job.state is JobState.OPEN:
+            store.change_job(id, state=JobState.MATCHED)
+            store.emit(JobMatched(id))
+        return True
+    return job.state is JobState.MATCHED and job.acknowledged == job.slots
 
 
 def job_seed(beacon: Beacon, number: int, id_hash: bytes) -> bytes:

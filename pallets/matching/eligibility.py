@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
+from pallets.jobs import credibility
 from pallets.jobs.modes import bond_multiple, is_compared
 from pallets.jobs.records import Job, JobState, Slot, SlotState
 from pallets.jobs.schedule import lease_of
 from pallets.jobs.slots import Match
 from pallets.jobs.store import JobStore
-from pallets.jobs.types import JobSpec, Known, Personal, Public
+from pallets.jobs.types import Credibility, JobSpec, Known, Personal, Public
 from pallets.matching import sortition
 from pallets.matching.types import MatchingParameters, Reason
 from pallets.processors import calendar
@@ -111,6 +112,8 @@ class Eligibility:
             return Reason.SLOT_TAKEN
         if seat.job.paused_at is not None:
             return Reason.PAUSED
+        if self._has_enough(seat):
+            return Reason.SLOT_TAKEN
         advert = self.processors.adverts.find(who)
         if advert is None:
             return Reason.NOT_ADVERTISED
@@ -126,6 +129,12 @@ class Eligibility:
         if drawn and is_compared(seat.spec):
             return Candidate(match, 0, sortition.weighed(ticket, self.processors.units(who)))
         return Candidate(match, self._score(seat, who, manager, advert, ask, start_delay_ms), ticket)
+
+    def _has_enough(self, seat: Seat) -> bool:
+        """Whether the processors of a job that is not assigned yet have the trust that it asks for."""
+        if not isinstance(seat.spec.verification, Credibility) or seat.job.state is JobState.ASSIGNED:
+            return False
+        return credibility.suffices(self.jobs, seat.spec, seat.taken.processors)
 
     def _reasons(
         self,

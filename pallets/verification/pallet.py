@@ -21,14 +21,14 @@ from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
-from pallets.jobs.bounds import REFERENCE_BYTES_MAX
+from pallets.jobs.bounds import REFERENCE_BYTES_MAX, REPLICAS_MAX
 from pallets.jobs.errors import NotOwner
 from pallets.jobs.modes import commits
 from pallets.jobs.pallet import Jobs
 from pallets.jobs.report import Outcome
 from pallets.jobs.store import WHOLE_JOB
 from pallets.jobs.types import OwnerAccept
-from pallets.juries.pallet import WHOLE_PANEL, Juries
+from pallets.juries.pallet import Juries
 from pallets.juries.types import Dispute, Panel, PanelKind, Verdict
 from pallets.parameters import parameters_from
 from pallets.reputation import Reputation
@@ -44,8 +44,11 @@ from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
 from runtime.types import Hash
 
-WHOLE_ROUND = Cost(reads=2 * WHOLE_JOB.reads + WHOLE_PANEL.reads, writes=2 * WHOLE_JOB.writes + WHOLE_PANEL.writes)
-"""The worst case of every call: what is due may settle the round, and with it the job and a panel."""
+KEYS_PER_REPLICA = 8
+WHOLE_ROUND = Cost(
+    reads=WHOLE_JOB.reads + KEYS_PER_REPLICA * REPLICAS_MAX, writes=WHOLE_JOB.writes + KEYS_PER_REPLICA * REPLICAS_MAX
+)
+"""The worst case of every call: what is due may settle the round, and with it the job."""
 LATE = Cost(reads=8, writes=8)
 COLLECTING_STATES = (RoundState.COLLECTING, RoundState.REVEALING)
 
@@ -164,8 +167,13 @@ class Verification(VerificationStore):
 
     @call(index=7, weight=WHOLE_ROUND, refundable=True)
     def poke(self, origin: Signed, job: U64, execution: U32) -> None:
-        """Apply what is due for an execution's rounds now, without waiting for the chain's own work."""
+        """Apply what is due for an execution's rounds now, at most 15, without waiting for the chain's own work."""
+        looked_at = 0
         for slot in range(self.jobs.job(job).slots):
+            keys = {self.key_of(job, execution, slot), (job, execution, slot)}
+            looked_at += any(self.rounds.contains(key) or self.late.contains(key) for key in keys)
+            if looked_at > REPLICAS_MAX:
+                break
             self._apply_due(job, execution, slot)
             late.advance(self, (job, execution, slot))
 

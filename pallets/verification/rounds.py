@@ -13,7 +13,7 @@ began in time must be over. Revealing ends when all are revealed, at the latest 
 
 from dataclasses import replace
 
-from pallets.jobs import executions, settling
+from pallets.jobs import credibility, executions, settling
 from pallets.jobs.events import ExecutionCommitted, ExecutionReported
 from pallets.jobs.modes import is_deterministic
 from pallets.jobs.records import ExecutionState, SlotState
@@ -31,8 +31,6 @@ from pallets.verification.outcomes import shown_digest
 from pallets.verification.store import VerificationStore
 from pallets.verification.types import Entry, EntryKey, Round, RoundKey, RoundState
 from runtime.types import Hash
-
-WEIGHT_MAX, WEIGHT_BASE, WEIGHT_STEP = 16, 3, 3
 
 
 def commit(store: VerificationStore, key: EntryKey, attempt: int, commitment: Hash) -> None:
@@ -149,16 +147,9 @@ def _is_enough(store: VerificationStore, spec: JobSpec, agreeing: list[Entry], c
     if isinstance(mode, Quorum):
         return len(agreeing) >= mode.agreeing
     if isinstance(mode, Credibility):
-        trust = 1
-        for entry in agreeing:
-            trust *= weight_of(store.reputation.cv(entry.terms.processor, spec.runtime))
-        return len(agreeing) > 1 and 2 * len(agreeing) > committed and trust >= mode.trust
+        trusted = credibility.suffices(store.jobs, spec, (entry.terms.processor for entry in agreeing))
+        return trusted and 2 * len(agreeing) > committed
     return True
-
-
-def weight_of(verified: int) -> int:
-    """w = min(16, max(⌊CV / 3⌋, 3) − 1): what a processor's agreement is worth after CV verified results."""
-    return min(WEIGHT_MAX, max(verified // WEIGHT_STEP, WEIGHT_BASE) - 1)
 
 
 def advance(store: VerificationStore, key: RoundKey) -> None:
