@@ -9,7 +9,6 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from pallets.balances import HoldReason
 from pallets.jobs import types
-from pallets.jobs.records import LIVE_STATES
 from pallets.jobs.types import JobSpec, Sealing
 from pallets.secrets.types import PrekeyCopy
 from runtime.hashing import blake2b256
@@ -101,8 +100,8 @@ class SecretsMachine(JobMachine):
     @invariant()
     def a_held_slot_is_sealed_exactly_if_its_copy_is_there(self) -> None:
         """`sealed` tells the truth, and a copy names the processor that holds its slot."""
-        for job, state in self.states.items():
-            if state not in LIVE_STATES:
+        for job in self.states:
+            if not self.world.jobs.is_live(job):
                 continue
             for number, slot in self.world.jobs.slots_of(job):
                 copy = self.world.secrets.copy_at(job, number, slot.generation)
