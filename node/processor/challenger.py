@@ -72,7 +72,7 @@ class Challenger:
         outcome = self.rechecks.outcome(runtime, key, nursery)
         if outcome is None or found.state is not RoundState.WINDOW:
             return
-        spec = runtime.jobs.specs.get(place[0])
+        spec = runtime.jobs.spec_for(place[0], place[1])
         if digest_of(spec, key.execution, outcome) == entry.digest:
             return
         wish = ("challenge", key, found.challenges)
@@ -90,7 +90,7 @@ class Challenger:
         outcome = self.rechecks.outcome(runtime, key, nursery)
         if final is None or final.challenge != challenge or outcome is None:
             return
-        spec = runtime.jobs.specs.get(place[0])
+        spec = runtime.jobs.spec_for(place[0], place[1])
         salt = self.rechecks.salt(key, digest_of(spec, key.execution, outcome))
         wish = ("reveal_challenge", key, found.challenges)
         self.submitter.want(wish, "Verification", "reveal_challenge", *place[:2], outcome, salt)

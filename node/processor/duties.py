@@ -6,7 +6,7 @@ Questions only. Nothing here remembers anything but the two runtimes through whi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from node.chain import Chain
 from node.processor.journal import AttemptKey
@@ -68,6 +68,14 @@ class Duties:
             Duty(job_id, number, slot, runtime.jobs.job(job_id), runtime.jobs.specs.get(job_id))
             for job_id, number, slot in duties_of(runtime.jobs, self.account)
         ]
+
+    def for_execution(self, duty: Duty, execution: int) -> Duty:
+        """A duty with the script and the part of the input that one of its executions works on."""
+        return replace(duty, spec=self.best().jobs.spec_for(duty.id, execution))
+
+    def first_spec(self, duty: Duty) -> JobSpec:
+        """The specification of the first execution that a slot has still before it."""
+        return self.best().jobs.spec_for(duty.id, min((*duty.slot.live, duty.slot.next)))
 
     @staticmethod
     def attempts(runtime: Heddle, duty: Duty) -> Iterator[tuple[AttemptKey, Execution]]:

@@ -77,7 +77,7 @@ class Jurors:
     def _commit(self, runtime: Heddle, id: int, key: CheckKey, nursery: trio.Nursery) -> None:
         outcome = self.rechecks.outcome(runtime, key, nursery)
         if outcome is not None:
-            spec = runtime.jobs.specs.get(runtime.juries.panel(id).dispute.job)
+            spec = runtime.jobs.spec_for(runtime.juries.panel(id).dispute.job, key.execution)
             commitment = self.rechecks.commitment(spec, key, outcome)
             self.submitter.want(("juror_commit", key), "Juries", "commit", id, commitment)
 
@@ -92,7 +92,7 @@ class Jurors:
             return
         outcome = self.rechecks.outcome(runtime, key, nursery)
         if outcome is not None:
-            spec = runtime.jobs.specs.get(panel.dispute.job)
+            spec = runtime.jobs.spec_for(panel.dispute.job, key.execution)
             salt = self.rechecks.salt(key, digest_of(spec, key.execution, outcome))
             self.submitter.want(("juror_reveal", key), "Juries", "reveal", id, outcome, salt)
 

@@ -43,7 +43,7 @@ class Offers:
                 self._considered = {k: v for k, v in self._considered.items() if v is None}
             if len(self._considered) < PREFETCHES_MAX:
                 self._considered[key] = None
-                nursery.start_soon(self._consider, key, duty.spec)
+                nursery.start_soon(self._consider, key, self.duties.first_spec(duty))
         elif fit is True:
             self._acknowledge(duty)
         elif fit is False:

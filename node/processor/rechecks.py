@@ -111,7 +111,7 @@ class Rechecks:
         job_id = runtime.jobs.job_by_hash.find(key.job_hash)
         if job_id is None:
             return None
-        job, spec = runtime.jobs.job(job_id), runtime.jobs.specs.get(job_id)
+        job, spec = runtime.jobs.job(job_id), runtime.jobs.spec_for(job_id, key.execution)
         nominal_ms = spec.schedule.start_ms + key.execution * spec.schedule.interval_ms
         work = Work(key.job_hash, job.seed, spec, key.execution, 0, 0, nominal_ms)
         if is_deterministic(spec):

@@ -100,12 +100,12 @@ class Rounds:
         if late is None:
             self.submitter.done(wish)
             return
-        if late.digest in (None, digest_of(runtime.jobs.specs.get(job_id), key.execution, outcome)):
+        if late.digest in (None, digest_of(runtime.jobs.spec_for(job_id, key.execution), key.execution, outcome)):
             arguments = (job_id, key.execution, key.slot, outcome, self._salt(runtime, job_id, key, outcome))
             self.submitter.want(wish, "Verification", "reveal_late", *arguments)
 
     def _salt(self, runtime: Heddle, job_id: int, key: AttemptKey, outcome: Outcome) -> bytes:
-        return salt_of(self.submitter, key, digest_of(runtime.jobs.specs.get(job_id), key.execution, outcome))
+        return salt_of(self.submitter, key, digest_of(runtime.jobs.spec_for(job_id, key.execution), key.execution, outcome))
 
     def _deliver(self, judged: Judged, key: AttemptKey, outcome: Succeeded, nursery: trio.Nursery) -> None:
         """Begin a delivery when it is our turn; tell the chain of each that is done, so that nobody repeats it."""

@@ -129,6 +129,7 @@ class Runs:
         """One attempt, from wherever the journal left it to its report. Its failure ends here and is tried again."""
         try:
             with trio.CancelScope() as self._scopes[key]:
+                duty = self.duties.for_execution(duty, key.execution)
                 outcome = await self._outcome(duty, key, record)
                 self._active[key] = False
                 self._begin_now()

@@ -12,6 +12,10 @@ CID_BYTES_MAX = 64
 SCRIPT_BYTES_MAX = 4 << 20
 BLOB_BYTES_MAX = 32 << 20
 INLINE_BYTES_MAX = 4_096
+PARTS_MAX = 256
+"""Inputs of one job over many."""
+SCRIPT_VERSIONS_MAX = 8
+"""Scripts of one job that executions still to come depend on."""
 ENTRYPOINT_BYTES_MAX = 64
 
 PROCESSORS_LISTED_MAX = 64

@@ -27,6 +27,11 @@ def check_jobs(store: JobStore) -> None:
         if store.owner_live.get(owner) != count:
             raise InvariantBroken(f"jobs: 0x{owner.hex()} has {count} live jobs, counted {store.owner_live.get(owner)}")
     _check_lanes(store)
+    for (job_id, number, execution), _state in store.checkpoints.items():  # noqa: PERF102 - storage maps have items only
+        _require(job_id, execution in store.slot(job_id, number).live, f"checkpoint of execution {execution}")
+    for job_id, versions in store.scripts.items():
+        firsts = [version.first for version in versions]
+        _require(job_id, firsts == sorted(set(firsts)), f"versions of the script from {firsts}")
     for who, leases in store.processors.leases.items():
         for lease in leases:
             slot = store.slot(lease.job, lease.slot)

@@ -1,4 +1,7 @@
-"""What a consumer may do with a job that it has registered: pause and resume it, add money, extend its schedule."""
+"""What a consumer may do with a job that it has registered: pause and resume it, add money, extend its schedule.
+
+Its editor, if it has one, may replace the script of executions to come.
+"""
 
 from dataclasses import replace
 
@@ -9,19 +12,28 @@ from pallets.jobs.errors import (
     EndPastHorizon,
     ExtensionTooLate,
     Field,
+    NotEditable,
+    NotEditor,
+    NothingToEdit,
     NotOwner,
     NotPaused,
     OutOfBounds,
     TooManyExecutions,
+    TooManyVersions,
 )
-from pallets.jobs.events import JobExtended, JobPaused, JobResumed, JobToppedUp
-from pallets.jobs.records import Job
-from pallets.jobs.schedule import executions_of, start_of
+from pallets.jobs.events import EditorChanged, JobExtended, JobPaused, JobResumed, JobToppedUp, ScriptEdited
+from pallets.jobs.records import Job, ScriptVersion
+from pallets.jobs.schedule import executions_of, first_from, start_of
 from pallets.jobs.slots import HELD
 from pallets.jobs.store import WHOLE_JOB, JobStore
-from pallets.jobs.types import JobSpec
+from pallets.jobs.types import Blob, Editor, JobSpec, PartsInput
+from pallets.jobs.validate import check_script_blob
 from runtime.pallet import Signed, call
 from runtime.scale import U64, U128
+from runtime.types import AccountId
+
+EDIT_NOTICE_MS = 600_000
+"""An edit applies to executions that start so much later (spec/job-layer.md §1)."""
 
 
 class ConsumerCalls(JobStore):
@@ -81,9 +93,54 @@ class ConsumerCalls(JobStore):
         self.emit(JobExtended(job, end_ms, count))
         self._rearm_slots(job)
 
+    @call(index=13, weight=WHOLE_JOB, refundable=True)
+    def edit_script(self, origin: Signed, job: U64, script: Blob) -> None:
+        """Replace the script of the executions that start in ten minutes or later; processors may resign until then."""
+        spec = self._edited(origin.who, job)
+        check_script_blob(script)
+        effective_ms = self.system.now_ms + EDIT_NOTICE_MS
+        first = first_from(spec.schedule, effective_ms)
+        if first >= self.jobs.get(job).executions:
+            raise NothingToEdit
+        versions = self._versions_in_use(job)
+        kept = tuple(version for version in versions if version.first < first)
+        if len(kept) == bounds.SCRIPT_VERSIONS_MAX:
+            raise TooManyVersions
+        self.scripts.put(job, (*kept, ScriptVersion(first, script)))
+        self.change_job(job, leave_until_ms=max(self.jobs.get(job).leave_until_ms, effective_ms))
+        self.emit(ScriptEdited(job, first, script))
+
+    @call(index=14, weight=WHOLE_JOB, refundable=True)
+    def transfer_editor(self, origin: Signed, job: U64, editor: AccountId) -> None:
+        """Have somebody else edit the script from now on."""
+        spec = self._edited(origin.who, job)
+        self.specs.put(job, replace(spec, mutability=Editor(editor)))
+        self.emit(EditorChanged(job, editor))
+
+    def _edited(self, who: bytes, id: int) -> JobSpec:
+        """The specification of a live job that `who` may edit: raises NotEditable, NotEditor."""
+        self.live_job(id)
+        slots.advance_job(self, id)
+        self.live_job(id)
+        spec = self.specs.get(id)
+        if not isinstance(spec.mutability, Editor):
+            raise NotEditable
+        if spec.mutability.editor != who:
+            raise NotEditor
+        return spec
+
+    def _versions_in_use(self, id: int) -> tuple[ScriptVersion, ...]:
+        """Without those that every execution still open is past."""
+        oldest = min(min((*slot.live, slot.next)) for _, slot in self.slots_of(id))
+        versions = self.scripts.get(id)
+        replaced = sum(version.first <= oldest for version in versions[1:])
+        return versions[replaced:]
+
     def _extended(self, record: Job, spec: JobSpec, longer: JobSpec) -> int:
         """The number of executions per slot after an extension, if the rules allow it."""
         end_ms = longer.schedule.end_ms
+        if isinstance(spec.input, PartsInput):
+            raise OutOfBounds(Field.INPUT)
         if record.closed_slots:
             raise ExtensionTooLate
         if end_ms > self.system.now_ms + bounds.HORIZON_MS:

@@ -111,6 +111,7 @@ def _cancel_slot(store: JobStore, id: int, number: int, slot: Slot) -> None:
 def _put_cancelled(store: JobStore, key: tuple[int, int, int], record: Execution, paid: int) -> None:
     ended = replace(record, state=ExecutionState.CANCELLED, paid=record.paid + paid, ended_slot=store.system.slot)
     store.executions.put(key, ended)
+    store.checkpoints.remove(key)
     store.emit(ExecutionCancelled(key[0], key[2], key[1], record.attempt, paid))
 
 
@@ -129,7 +130,7 @@ def forget(store: JobStore, id: int) -> None:
         return
     store.slots.drain(RECORDS_FORGOTTEN_AT_ONCE, id)
     store.job_by_hash.remove(store.jobs.get(id).id_hash)
-    for item in (store.specs, store.marks, store.rejections, store.jobs):
+    for item in (store.specs, store.scripts, store.marks, store.rejections, store.jobs):
         item.remove(id)
     store.escrow.forget(id)
     store.emit(JobForgotten(id))

@@ -285,6 +285,36 @@ class UseCommit(PalletError):
     index = 38
 
 
+class NotEditable(PalletError):
+    """Nobody may change the script of this job."""
+
+    index = 39
+
+
+class NotEditor(PalletError):
+    """Only the script's editor may do this."""
+
+    index = 40
+
+
+class NothingToEdit(PalletError):
+    """No execution starts late enough to get another script."""
+
+    index = 41
+
+
+class TooManyVersions(PalletError):
+    """Too many scripts of this job are still to be executed."""
+
+    index = 42
+
+
+class CheckpointNotAllowed(PalletError):
+    """Results of this job are compared, so that no attempt may go on from the state of another."""
+
+    index = 43
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -325,4 +355,9 @@ ERRORS = (
     ExtensionTooLate,
     SecretsNotAllowed,
     UseCommit,
+    NotEditable,
+    NotEditor,
+    NothingToEdit,
+    TooManyVersions,
+    CheckpointNotAllowed,
 )

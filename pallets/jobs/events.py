@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pallets.jobs.failure import Failure
 from pallets.jobs.records import JobEnd
+from pallets.jobs.types import Blob
 from runtime.pallet import Event
 from runtime.scale import U8, U16, U32, U64, U128, Fixed
 from runtime.types import AccountId, Hash
@@ -282,6 +283,34 @@ class JobOpened(Event):
     start_ms: U64
 
 
+@dataclass(slots=True)
+class ScriptEdited(Event):
+    """The editor replaced a job's script for its executions from `first` on."""
+
+    job: U64
+    first: U32
+    script: Blob
+
+
+@dataclass(slots=True)
+class EditorChanged(Event):
+    """A job's script has another editor."""
+
+    job: U64
+    editor: AccountId
+
+
+@dataclass(slots=True)
+class CheckpointStored(Event):
+    """A processor published the state of an attempt, from which the next one may go on."""
+
+    job: U64
+    execution: U32
+    slot: U8
+    attempt: U8
+    state: Blob
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -312,4 +341,7 @@ EVENTS = (
     ExecutionRejected,
     JobWaiting,
     JobOpened,
+    ScriptEdited,
+    EditorChanged,
+    CheckpointStored,
 )

@@ -143,6 +143,7 @@ def close(store: JobStore, id: int, number: int, execution: int, record: Executi
     judged = store.executions.get((id, number, execution)).state in AWAITING_STATES
     record = replace(record, ended_slot=store.system.slot)
     store.executions.put((id, number, execution), record)
+    store.checkpoints.remove((id, number, execution))
     slot = store.slot(id, number)
     chained = slot.results_hash + execution.to_bytes(4, "little") + store.executions.codec.encode(record)
     kept = slot.kept

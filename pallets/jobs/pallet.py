@@ -22,6 +22,7 @@ from pallets.jobs import bounds, checks, ending, executions, lanes, settling, sl
 from pallets.jobs.consumer import ConsumerCalls
 from pallets.jobs.errors import (
     AgendaOverloaded,
+    CheckpointNotAllowed,
     ExecutionNotLive,
     FailureNotReportable,
     KeyMismatch,
@@ -41,6 +42,7 @@ from pallets.jobs.errors import (
     UseCommit,
 )
 from pallets.jobs.events import (
+    CheckpointStored,
     ExecutionProgressed,
     ExecutionReported,
     ExecutionStarted,
@@ -48,7 +50,7 @@ from pallets.jobs.events import (
     SlotResigned,
 )
 from pallets.jobs.failure import JOBS_OWN_FAULT, REPORTABLE, Declined, Failure, InputUnavailable, NodeLost
-from pallets.jobs.modes import commits, is_result
+from pallets.jobs.modes import commits, is_compared, is_result
 from pallets.jobs.records import (
     Execution,
     ExecutionState,
@@ -62,7 +64,7 @@ from pallets.jobs.records import (
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Output, Succeeded
 from pallets.jobs.schedule import RUN_GRACE_SLOTS, start_of
 from pallets.jobs.store import JOB_KIND, SLOT_KIND, WHOLE_JOB, JobParameters
-from pallets.jobs.types import JobSpec, Single, Trusted
+from pallets.jobs.types import Blob, JobSpec, Single, Trusted
 from pallets.jobs.validate import check_spec, is_blob
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
@@ -278,6 +280,22 @@ class Jobs(ConsumerCalls):
         alive = replace(record, state=ExecutionState.RUNNING, heartbeat_at=self.agenda.now())
         self.executions.put((job, slot, execution), alive)
         self.emit(ExecutionProgressed(job, execution, slot, attempt, min(permille, PERMILLE_MAX)))
+        slots.rearm(self, job, slot)
+
+    @call(index=15, weight=WHOLE_JOB, refundable=True)
+    def checkpoint(
+        self, origin: Signed, job: U64, execution: U32, slot: U8, generation: U32, attempt: U8, state: Blob
+    ) -> None:
+        """Publish the state of a run, so that another attempt, here or elsewhere, may go on from it. A sign of life."""
+        record = self.running(origin.who, job, execution, slot, generation, attempt)
+        if is_compared(self.specs.get(job)):
+            raise CheckpointNotAllowed
+        if not is_blob(state):
+            raise OutputTooLarge
+        self.checkpoints.put((job, slot, execution), state)
+        alive = replace(record, state=ExecutionState.RUNNING, heartbeat_at=self.agenda.now())
+        self.executions.put((job, slot, execution), alive)
+        self.emit(CheckpointStored(job, execution, slot, attempt, state))
         slots.rearm(self, job, slot)
 
     @call(index=6, weight=WHOLE_JOB, refundable=True)

@@ -11,7 +11,7 @@ from typing import Annotated
 from pallets.jobs import bounds
 from pallets.jobs.failure import Failure
 from pallets.jobs.report import Delivery, Output
-from pallets.jobs.types import RuntimeKind
+from pallets.jobs.types import Blob, RuntimeKind
 from runtime.scale import U8, U32, U64, U128, Bounded, Fixed, SumType, variant
 from runtime.types import AccountId, Hash
 
@@ -221,6 +221,14 @@ class Terms:
     drawn: bool
     generation: U32
     attempt: U8
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptVersion:
+    """The script of all executions from `first` on, until the next version's."""
+
+    first: U32
+    script: Blob
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,11 @@ def start_of(schedule: Schedule, start_delay_ms: int, execution: int) -> int:
     return schedule.start_ms + start_delay_ms + execution * schedule.interval_ms
 
 
+def first_from(schedule: Schedule, moment_ms: int) -> int:
+    """The first execution whose scheduled start is not before this moment."""
+    return max(0, -(-(moment_ms - schedule.start_ms) // schedule.interval_ms))
+
+
 def backoff_ms(retry: RetryPolicy, retries: int) -> int:
     """The wait before the n-th retry, n ≥ 1: initial · ratio^(n−1), floored at each step, at most max."""
     wait = retry.initial_ms

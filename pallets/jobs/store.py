@@ -14,9 +14,20 @@ from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
 from pallets.jobs.events import EVENTS
 from pallets.jobs.queue import JobQueue, LaneRecord
-from pallets.jobs.records import LIVE_STATES, Execution, Job, JobState, Mark, Result, Slot, SlotState, Terms
+from pallets.jobs.records import (
+    LIVE_STATES,
+    Execution,
+    Job,
+    JobState,
+    Mark,
+    Result,
+    ScriptVersion,
+    Slot,
+    SlotState,
+    Terms,
+)
 from pallets.jobs.report import Succeeded
-from pallets.jobs.types import JobSpec, Label
+from pallets.jobs.types import Blob, BlobInput, JobSpec, Label, PartsInput
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System
@@ -102,6 +113,17 @@ class JobStore(Pallet):
         self.job_by_hash: Map[bytes, int] = self.map("JobByHash", Hash, U64, None, "A job's id by its hash.")
         self.sequences: Map[bytes, int] = self.map("OwnerSequence", AccountId, U64, 0, "Jobs an owner registered.")
         self.owner_live: Map[bytes, int] = self.map("OwnerLive", AccountId, U32, 0, "An owner's live jobs.")
+        self.scripts: Map[int, tuple[ScriptVersion, ...]] = self.map(
+            "Scripts",
+            U64,
+            Annotated[tuple[ScriptVersion, ...], Bounded(bounds.SCRIPT_VERSIONS_MAX)],
+            (),
+            "What the editor put in the script's place, ascending by first execution.",
+            hasher=TWOX,
+        )
+        self.checkpoints: Map[tuple[int, int, int], Blob] = self.maps(
+            "Checkpoints", execution_keys, Blob, None, "The latest state of a live execution, for its next attempt."
+        )
         self.queue = JobQueue(self)
         self.lanes: Map[LaneKey, LaneRecord] = self.maps(
             "Lanes", ((AccountId, BLAKE2), (Label, BLAKE2)), LaneRecord, LaneRecord(), "Lanes with live jobs."
@@ -140,6 +162,16 @@ class JobStore(Pallet):
         if job.state not in LIVE_STATES:
             raise JobEnded
         return job
+
+    def spec_for(self, id: int, execution: int) -> JobSpec:
+        """An existing job's specification as it holds for one execution: with its script and its part of the input."""
+        spec = self.specs.get(id)
+        for version in self.scripts.get(id):
+            if version.first <= execution:
+                spec = replace(spec, script=version.script)
+        if isinstance(spec.input, PartsInput):
+            spec = replace(spec, input=BlobInput(spec.input.parts[execution]))
+        return spec
 
     def is_live(self, id: int) -> bool:
         """Whether the job exists and has not ended."""

@@ -76,6 +76,14 @@ class UpstreamInput(JobInput):
     job: U64
 
 
+@variant(4)
+@dataclass(frozen=True, slots=True)
+class PartsInput(JobInput):
+    """One blob for each execution, in their order: one job over many inputs."""
+
+    parts: Annotated[tuple[Blob, ...], Bounded(bounds.PARTS_MAX)]
+
+
 class ProcessorChoice(SumType):
     """Who may execute the job (seed: personal, known or public processors)."""
 

@@ -29,10 +29,10 @@ from pallets.jobs.types import (
     Chain,
     Competing,
     Credibility,
-    Immutable,
     JobSpec,
     Known,
     OwnerAccept,
+    PartsInput,
     Personal,
     Proof,
     Public,
@@ -57,7 +57,7 @@ def check_spec(spec: JobSpec, now_ms: int) -> int:
     executions = check_schedule(spec, now_ms)
     check_bounds(spec, executions)
     check_verification(spec, executions)
-    check_life(spec)
+    check_life(spec, executions)
     return executions
 
 
@@ -74,7 +74,6 @@ def check_supported(spec: JobSpec) -> None:
         (Field.GAS, spec.gas_per_delivery == 0),
         (Field.VERIFICATION, not isinstance(spec.verification, Attested | Proof)),
         (Field.PREEMPTION, not spec.queue.preemptible),
-        (Field.MUTABILITY, isinstance(spec.mutability, Immutable)),
         (Field.FALLBACK, spec.fallback is None),
     )
     for field, good in supported:
@@ -84,12 +83,19 @@ def check_supported(spec: JobSpec) -> None:
 
 def check_script(spec: JobSpec) -> None:
     """The script and the input must be named so that a processor can fetch and check them."""
-    if not is_cid(spec.script.cid):
-        raise UnknownScript
-    if not 0 < spec.script.size <= bounds.SCRIPT_BYTES_MAX:
-        raise ScriptSizeOutOfBounds
+    check_script_blob(spec.script)
     if isinstance(spec.input, BlobInput) and not is_blob(spec.input.blob):
         raise InputNotFound
+    if isinstance(spec.input, PartsInput) and not all(is_blob(part) for part in spec.input.parts):
+        raise InputNotFound
+
+
+def check_script_blob(script: Blob) -> None:
+    """Raises UnknownScript, ScriptSizeOutOfBounds."""
+    if not is_cid(script.cid):
+        raise UnknownScript
+    if not 0 < script.size <= bounds.SCRIPT_BYTES_MAX:
+        raise ScriptSizeOutOfBounds
 
 
 def check_processors(spec: JobSpec) -> None:

@@ -1,13 +1,15 @@
-"""Whether the fields that steer a job's life have a meaning together: lanes, named processors."""
+"""Whether the fields that steer a job's life have a meaning together: lanes, named processors, parts of an input."""
 
 from pallets.jobs import bounds
 from pallets.jobs.errors import Field, OutOfBounds
-from pallets.jobs.types import JobSpec, Single
+from pallets.jobs.types import JobSpec, PartsInput, Single
 
 
-def check_life(spec: JobSpec) -> None:
+def check_life(spec: JobSpec, executions: int) -> None:
     """Raises OutOfBounds."""
     _check_lane(spec)
+    if isinstance(spec.input, PartsInput) and len(spec.input.parts) != executions:
+        raise OutOfBounds(Field.INPUT)
     if isinstance(spec.assignment, Single) and spec.assignment.instant:
         _check_named(spec, spec.assignment)
 

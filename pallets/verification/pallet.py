@@ -226,7 +226,7 @@ class Verification(VerificationStore):
 
     def digest_of(self, dispute: Dispute, outcome: Outcome) -> bytes:
         """Of what a juror found. Raises what `found_digest` does."""
-        spec = self.jobs.specs.get(dispute.job)
+        spec = self.jobs.spec_for(dispute.job, dispute.execution)
         return found_digest(spec, digests.work_hash(spec, dispute.execution), outcome)
 
     def commitment_of(self, dispute: Dispute, juror: bytes, digest: bytes, salt: bytes) -> bytes:

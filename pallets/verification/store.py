@@ -91,8 +91,8 @@ class VerificationStore(Pallet):
         return job, execution, slot if alone else 0
 
     def spec_of(self, key: RoundKey) -> JobSpec:
-        """The specification of a round's job."""
-        return self.jobs.specs.get(key[0])
+        """The specification of a round's job, as it holds for the execution."""
+        return self.jobs.spec_for(key[0], key[1])
 
     def record_of(self, key: EntryKey) -> Execution:
         """The execution that an entry belongs to."""

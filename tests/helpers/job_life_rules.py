@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from pallets.jobs.queue import rank
-from tests.helpers.job_world import ALICE, BOB, CAROL, HDL, MATCHER, PROCESSORS, World
+from tests.helpers.job_world import ALICE, BOB, CAROL, HDL, MATCHER, PROCESSORS, SCRIPT, World
 
 someone = st.sampled_from((None, None, None, ALICE, BOB, CAROL, MATCHER, PROCESSORS[0]))
 """None: the owner itself, who is asked most often."""
@@ -23,6 +25,10 @@ class OwnerRules:
 
     def pick(self, number: int) -> int | None:
         """A job, live ones first."""
+        raise NotImplementedError
+
+    def act(self, name: str, job: int, number: int, wrong: int, *rest: object) -> None:
+        """A processor's call about its first live execution."""
         raise NotImplementedError
 
     def by_owner(self, name: str, job: int, other: bytes | None, *arguments: object) -> None:
@@ -51,6 +57,24 @@ class OwnerRules:
         if found is not None:
             end_ms = self.world.jobs.specs.get(found).schedule.end_ms
             self.by_owner("extend", job, other, end_ms + later_ms)
+
+    @rule(job=st.integers(0, 20), number=st.integers(1, 9), editor=st.sampled_from((CAROL, CAROL, ALICE)))
+    def edit(self, job: int, number: int, editor: bytes) -> None:
+        """Carol edits a script, Alice tries to."""
+        found = self.pick(job)
+        if found is not None:
+            script = replace(SCRIPT, cid=SCRIPT.cid[:-1] + bytes((number,)))
+            before = [self.world.jobs.spec_for(found, e).script for e in range(self.world.job(found).executions)]
+            done = self.attempt("Jobs", "edit_script", editor, found, script)
+            after = [self.world.jobs.spec_for(found, e).script for e in range(self.world.job(found).executions)]
+            assert not done or editor == CAROL
+            begun = max(slot.next for _, slot in self.world.jobs.slots_of(found))
+            assert after[:begun] == before[:begun], "an execution that has come up keeps its script"
+
+    @rule(job=st.integers(0, 20), number=st.integers(0, 2))
+    def checkpoint(self, job: int, number: int) -> None:
+        """A processor stores the state of its first live execution."""
+        self.act("checkpoint", job, number, 0, SCRIPT)
 
     @rule()
     def look_at_the_queue(self) -> None:

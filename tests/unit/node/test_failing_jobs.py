@@ -61,7 +61,6 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
     Field.INPUT: [replace(GOOD, input=types.UpstreamInput(1))],
     Field.ATTESTATION: [replace(GOOD, processors=types.Public(0, attested_only=True))],
     Field.ASSIGNMENT: [replace(GOOD, assignment=types.Competing())],
-    Field.INSTANT_MATCH: [replace(GOOD, assignment=types.Single((types.InstantMatch(BOB.public, 0),)))],
     Field.DESTINATIONS: [
         delivered(types.Ethereum(1, bytes(20), 1)),
         delivered(types.Tezos(None, "fulfill")),
@@ -77,9 +76,7 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
         verified(types.Attested()),
         verified(types.Proof(b"key")),
     ],
-    Field.LANE: [replace(GOOD, queue=types.Queue(lane=types.Lane("lane", 1)))],
     Field.PREEMPTION: [replace(GOOD, queue=types.Queue(preemptible=True))],
-    Field.MUTABILITY: [replace(GOOD, mutability=types.Editor(BOB.public))],
     Field.FALLBACK: [replace(GOOD, fallback=types.Fallback(GOOD.script, GOOD.runtime, "main"))],
 }
 CASES = [(field, spec) for field, specs in UNSUPPORTED.items() for spec in specs]

@@ -115,6 +115,7 @@ class Shape:
             retry=replace(types.RETRY_DEFAULT, attempts_max=self.attempts, lost_max=self.lost),
             timeouts=types.Timeouts(20, 120_000),
             queue=types.Queue(self.priority, self.lane),
+            mutability=types.Editor(CAROL) if self.priority else types.Immutable(),
         )
 
 

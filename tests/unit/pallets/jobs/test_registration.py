@@ -79,7 +79,6 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.VERIFICATION, field(verification=types.Attested())),
     (Field.VERIFICATION, field(verification=types.Proof(b"key"))),
     (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
-    (Field.MUTABILITY, field(mutability=types.Editor(ALICE))),
     (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.WASM, "main"))),
 ]
 
@@ -111,6 +110,8 @@ PAST: list[tuple[Field, Change]] = [
     (Field.ACKNOWLEDGE, part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MAX + 1)),
     (Field.QUEUE_TIME, part("timeouts", queue_ms=bounds.QUEUE_MS_MIN - 1)),
     (Field.QUEUE_TIME, part("timeouts", queue_ms=bounds.QUEUE_MS_MAX + 1)),
+    (Field.INPUT, field(input=types.PartsInput((BLOB, BLOB)))),
+    (Field.INPUT, field(input=types.PartsInput(()))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 0)))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", bounds.LANE_CONCURRENCY_MAX + 1)))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("", 1)))),
@@ -159,6 +160,7 @@ RULES: list[tuple[type[PalletError], Change]] = [
     (errors.ScriptSizeOutOfBounds, field(script=replace(SCRIPT, size=bounds.SCRIPT_BYTES_MAX + 1))),
     (errors.InputNotFound, field(input=types.BlobInput(types.Blob(b"\x12\x20" + bytes(32), 10)))),
     (errors.InputNotFound, field(input=types.BlobInput(replace(BLOB, size=bounds.BLOB_BYTES_MAX + 1)))),
+    (errors.InputNotFound, field(input=types.PartsInput((types.Blob(b"", 10),)))),
     (errors.StartMissed, part("schedule", start_ms=0, end_ms=1)),
     (errors.EndPastHorizon, later("end_ms", bounds.HORIZON_MS)),
     (errors.TooManyExecutions, many(bounds.EXECUTIONS_MAX + 1, 1)),
@@ -174,6 +176,8 @@ ALLOWED: list[Change] = [
     field(runtime=types.RuntimeKind.PYTHON),
     field(input=types.InlineInput(bytes(bounds.INLINE_BYTES_MAX))),
     field(input=types.BlobInput(replace(BLOB, size=bounds.BLOB_BYTES_MAX))),
+    field(input=types.PartsInput((BLOB,))),
+    field(mutability=types.Editor(BOB)),
     field(script=replace(SCRIPT, size=bounds.SCRIPT_BYTES_MAX)),
     field(slots=1),
     field(slots=64),
