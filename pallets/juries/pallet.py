@@ -53,7 +53,7 @@ from pallets.juries.events import (
 from pallets.juries.settlement import Fund, no_fund
 from pallets.juries.store import JuryStore
 from pallets.juries.types import (
-    RUNGS_MAX,
+    JURORS_MAX,
     SEATS_MAX,
     Appeal,
     Dispute,
@@ -78,8 +78,7 @@ from runtime.types import Hash
 PANEL_KIND = 27
 """The agenda's kind: as the pallet's index."""
 PPM = 10**6
-JURORS_MAX = RUNGS_MAX * SEATS_MAX
-WHOLE_PANEL = Cost(reads=6 * JURORS_MAX, writes=6 * JURORS_MAX)
+WHOLE_PANEL = Cost(reads=6 * JURORS_MAX, writes=3 * JURORS_MAX)
 """The worst case of every call: what is due may end the panel, and its handler settle it."""
 
 
@@ -101,7 +100,7 @@ class Juries(JuryStore):
         agenda.register(PANEL_KIND, self._wake, WHOLE_PANEL.weight_ps)
 
     def genesis(self, config: Mapping[str, Any]) -> None:
-        """The fields of JuryParameters. The ladder must rise."""
+        """The fields of JuryParameters. The ladder must rise, to at most JURORS_MAX seats in all."""
         seats = (0, SEATS_MAX)
         bounds = {
             "seats_first": (3, SEATS_MAX),
@@ -121,6 +120,8 @@ class Juries(JuryStore):
         ladder = parameters.ladder()
         if any(lower >= higher for lower, higher in pairwise(ladder)):
             raise ValueError(f"juries: the ladder {ladder} does not rise")
+        if sum(ladder) > JURORS_MAX:
+            raise ValueError(f"juries: the ladder {ladder} has more than {JURORS_MAX} seats")
         self.parameters.put(parameters)
 
     # For the pallet that opens panels.

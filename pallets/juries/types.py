@@ -12,8 +12,12 @@ from runtime.types import AccountId, Hash
 
 SEATS_MAX = 63
 RUNGS_MAX = 3
+JURORS_MAX = 128
+"""On all rungs of a ladder together."""
 PARTIES_MAX = SLOTS_MAX + 8
-"""A dispute has at most one party per slot, the payer, an auditor and a few challengers."""
+"""A dispute has at most one party per slot, the payer, an auditor and a challenger."""
+EXCLUDED_MAX = 2 * PARTIES_MAX
+"""Each party's manager now, and the one that it had when it promised the work."""
 JURORS_MIN = 3
 """Fewer say nothing: a dispute is never decided by whoever happens to be there."""
 
@@ -57,7 +61,7 @@ class Dispute:
     runtime: RuntimeKind
     reward: U128
     duration_ms: U64
-    excluded: Annotated[tuple[AccountId, ...], Bounded(PARTIES_MAX)]
+    excluded: Annotated[tuple[AccountId, ...], Bounded(EXCLUDED_MAX)]
     parties: Annotated[tuple[AccountId, ...], Bounded(PARTIES_MAX)]
 
 

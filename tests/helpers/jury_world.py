@@ -13,7 +13,7 @@ from tests.helpers.job_world import ADVERT, ALICE, HDL, PARAMETERS, World, accou
 
 REWARD = 3 * HDL
 SUBJECT = bytes(31) + b"\x07"
-JURORS = tuple(account(f"juror {n}") for n in range(24))
+JURORS = tuple(account(f"juror {n}") for n in range(140))
 PAYER = ALICE
 DEFENDANT, CHALLENGER = account("defendant"), account("challenger")
 SALT = bytes(range(32))

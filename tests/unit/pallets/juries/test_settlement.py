@@ -6,6 +6,7 @@ from pallets.balances import TREASURY, HoldReason
 from pallets.juries.events import AppealSettled, JurorSettled
 from pallets.juries.types import Opinion, PanelKind, Stage
 from runtime.errors import InvariantBroken
+from runtime.weight import cost_ps
 from tests.helpers.job_world import HDL, account, success
 from tests.helpers.jury_world import CHALLENGER, DEFENDANT, LIE, PAYER, REWARD, TRUTH, JuryWorld
 
@@ -238,3 +239,32 @@ def test_check_state_notices_a_lock_that_nobody_holds() -> None:
     world.balances.hold(account("alice"), HoldReason.APPEAL, HDL)
     with pytest.raises(InvariantBroken):
         world.juries.check_state()
+
+
+def test_the_largest_panel_stays_within_the_declared_weights() -> None:
+    """The whole ladder of the main chain, lost on two rungs: its last reveal changes no more keys than a call pays."""
+    world = JuryWorld(120, seatsFirst=9, seatsSecond=31, seatsThird=63)
+    panel = world.open()
+    for _ in range(2):
+        world.try_rung(panel, LIE)
+        world.call("Juries", "appeal", DEFENDANT, panel)
+        world.slots(2)
+    sitting = world.claim_all(panel)
+    for who in sitting:
+        world.commit(panel, who)
+    world.slots(4)
+    for who in sitting[:-1]:
+        world.reveal(panel, who)
+    mark = len(world.state.undo)
+    world.reveal(panel, sitting[-1])
+    assert world.handler.verdicts[panel].digest == TRUTH.digest
+    keys = {key for key, _ in world.state.undo[mark:]}
+    assert world.runtime.definition("Juries", "reveal").weight_ps >= cost_ps(reads=0, writes=len(keys))
+
+
+@pytest.mark.parametrize("ladder", [(9, 5, 0), (9, 9, 0), (31, 0, 31), (60, 61, 62)])
+def test_a_ladder_that_does_not_rise_or_is_too_long_is_no_chain(ladder: tuple[int, int, int]) -> None:
+    """Genesis refuses it."""
+    names = ("seatsFirst", "seatsSecond", "seatsThird")
+    with pytest.raises(ValueError, match="ladder"):
+        JuryWorld(**dict(zip(names, ladder, strict=True)))
