@@ -15,12 +15,17 @@ from pallets.jobs import types
 from pallets.jobs.events import AttemptFailed, SlotVacated
 from pallets.jobs.failure import AckTimeout, AppError, NodeLost
 from pallets.jobs.records import ExecutionState, JobCancelled, JobFailed, JobState, JobSucceeded, SlotState
+from pallets.jobs.report import Succeeded
 from pallets.jobs.types import RuntimeKind
+from pallets.juries.types import Stage
 from pallets.matching.types import Reason
 from pallets.processors.calendar import Capacity
 from pallets.processors.types import FREE
 from pallets.reputation import NEW, succeed, weight_of
-from tests.helpers.job_world import ALICE, HDL, MATCHER, PARAMETERS, PROCESSORS, World, account, failure
+from pallets.secrets import errors as secret_errors
+from pallets.verification.events import JuryCalled
+from tests.helpers.job_world import ALICE, HDL, MATCHER, PARAMETERS, PROCESSORS, SALT, World, account, failure
+from tests.helpers.secret_jobs import KEY, copies_for, provided, publish, seal_to, secret_world
 
 ONE, TWO, THREE = PROCESSORS[:3]
 WASM = RuntimeKind.WASM
@@ -171,6 +176,75 @@ def test_never_acknowledging_costs_nothing() -> None:
         world.until_slot(job, 0, SlotState.VACANT)
     assert world.processors.record_of(ONE).suspended
     assert world.reputation.score(ONE, WASM) < NEWCOMER_PPM
+
+
+def test_correctness_of_the_output_is_never_an_input() -> None:
+    """One of three replicas lies: a jury finds it, its bond pays payer and jurors, and its record is forgotten."""
+    world = ready()
+    jurors = [account(f"juror {number}") for number in range(3)]
+    for juror in jurors:
+        world.balances.issue(juror, 1_000 * HDL)
+        world.offer_capacity(juror)
+    world.assign(job := world.register(spec=world.spec(slots=3, verification=types.Quorum(2))), ONE, TWO, THREE)
+    truth, lie = world.found(job), world.found(job, output=b"43")
+    for slot, outcome in enumerate((truth, truth, lie)):
+        world.compute(job, 0, slot, outcome)
+    world.slots(4)
+    for slot, outcome in enumerate((truth, truth, lie)):
+        world.reveal_result(job, 0, slot, outcome)
+    judge(world, jurors, truth)
+    records = [world.execution(job, slot, 0).state for slot in range(3)]
+    assert records == [ExecutionState.ACCEPTED, ExecutionState.ACCEPTED, ExecutionState.REJECTED]
+    assert world.balances.total(THREE) == 10_000 * HDL - 24 * HDL
+    assert [world.balances.total(juror) for juror in jurors] == [1_002 * HDL] * 3
+    assert world.reputation.score(THREE, WASM) < NEWCOMER_PPM < world.reputation.score(ONE, WASM)
+    assert [world.reputation.cv(who, WASM) for who in (ONE, TWO, THREE)] == [1, 1, 0]
+    world.check()
+
+
+def judge(world: World, jurors: list[bytes], outcome: Succeeded) -> None:
+    """The jury that was called says what the outcome is."""
+    (called,) = world.events(JuryCalled)
+    world.until(lambda: world.beacon.randomness_at(world.juries.panel(called.panel).draw_block) is not None)
+    for juror in jurors:
+        world.call("Juries", "claim", juror, called.panel)
+    world.until(lambda: world.juries.panel(called.panel).stage is Stage.COMMITTING)
+    for juror in jurors:
+        commitment = world.outsiders_commitment(called.job, called.execution, outcome, juror)
+        world.call("Juries", "commit", juror, called.panel, commitment)
+    world.slots(4)
+    for juror in jurors:
+        world.call("Juries", "reveal", juror, called.panel, outcome, SALT)
+
+
+# Secrets.
+
+
+def test_the_consumer_must_be_online_after_the_acknowledgment() -> None:
+    """It seals the job's key to one-time keys at registration and leaves; the job gets its processor and is done."""
+    world = secret_world()
+    publish(world, ONE)
+    job = provided(world, types.Sealing.PREKEYS)
+    seal_to(world, job, ONE)
+    world.slots(3)
+    world.propose(job, ONE)
+    world.until(lambda: not world.job(job).vacant)
+    world.acknowledge(job, 0, KEY)
+    assert world.slot(job, 0).sealed
+    world.run(job, 0, 0)
+    assert world.job(job).end == JobSucceeded()
+    world.check()
+
+
+def test_the_consumers_key_is_reused() -> None:
+    """No key serves twice: a one-time key is off its list once something is sealed to it."""
+    world = secret_world()
+    publish(world, ONE)
+    first, second = (provided(world, types.Sealing.PREKEYS) for _ in range(2))
+    seal_to(world, first, ONE)
+    name = world.job(second).id_hash
+    assert world.refuses("Secrets", "seal_to_prekeys", ALICE, name, copies_for(ONE)) is secret_errors.UnknownPrekey
+    world.check()
 
 
 # Escrow.
