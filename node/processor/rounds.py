@@ -105,7 +105,8 @@ class Rounds:
             self.submitter.want(wish, "Verification", "reveal_late", *arguments)
 
     def _salt(self, runtime: Heddle, job_id: int, key: AttemptKey, outcome: Outcome) -> bytes:
-        return salt_of(self.submitter, key, digest_of(runtime.jobs.spec_for(job_id, key.execution), key.execution, outcome))
+        spec = runtime.jobs.spec_for(job_id, key.execution)
+        return salt_of(self.submitter, key, digest_of(spec, key.execution, outcome))
 
     def _deliver(self, judged: Judged, key: AttemptKey, outcome: Succeeded, nursery: trio.Nursery) -> None:
         """Begin a delivery when it is our turn; tell the chain of each that is done, so that nobody repeats it."""
