@@ -66,6 +66,7 @@ class Author:
         self.executive = Executive(chain.new_runtime(), chain.cache)
         self.ready: Callable[[], bool] = lambda: True
         self.evidence: Callable[[], list[Extrinsic]] = list
+        self.on_block: Callable[[float, int], None] = lambda _seconds, _transactions: None
         self._beacons: dict[bytes, BeaconAuthor] = {}
         self._boot_slot = chain.current_slot()
 
@@ -179,4 +180,5 @@ class Author:
         self.journal.note_authored(key, slot, header.hash())
         duration_ms = self.chain.clock.now_ms() - aura.slot_start_ms(slot, self.chain.slot_ms)
         log.info(prepared_line(header.number, header.hash(), len(executed.extrinsics), duration_ms))
+        self.on_block(duration_ms / 1000, len(executed.extrinsics))
         await self.chain.insert_own(header, executed, (slot, key))

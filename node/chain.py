@@ -64,6 +64,7 @@ class Chain:
         self.genesis_hash = store.genesis_hash
         self.executive = Executive(self.new_runtime(), self.cache)
         self.equivocations = aura.EquivocationDetector()
+        self.on_import_time: Callable[[float], None] = lambda _seconds: None
         self.on_equivocation: Callable[[aura.AuthorEquivocation], None] = lambda _found: None
         self._asking = self.new_runtime()
         self._lock = trio.Lock()
@@ -114,6 +115,7 @@ class Chain:
         """
         header = block.header
         async with self._lock:
+            begun_ms = self.clock.now_ms()
             block_hash = header.hash()
             self.store.check_import(block_hash, header.parent_hash, header.number)
             sealed, author = self._check_header(header)
@@ -123,7 +125,9 @@ class Chain:
             self.store.check_import(block_hash, header.parent_hash, header.number, (sealed.slot, author))
             reader = self.store.state_at(header.parent_hash)
             executed = await self.compute.run(self._execute, block, reader)
-            return self._store(header, executed, (sealed.slot, author), own=False)
+            stored = self._store(header, executed, (sealed.slot, author), own=False)
+            self.on_import_time((self.clock.now_ms() - begun_ms) / 1000)
+            return stored
 
     def _execute(self, block: Block, reader: StateReader) -> Executed:
         """Run a foreign block. A fault of ours while doing so is InvalidBlock(INTERNAL): no penalty, an alarm."""

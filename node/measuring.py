@@ -6,6 +6,7 @@ Parts count for themselves in plain integers; here the difference since the last
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -13,6 +14,7 @@ import trio
 from node.metrics import Metrics
 from node.network.tcp_stream import Traffic
 from node.node import Node
+from pallets.balances import UNIT
 from pallets.jobs.queries import recent_jobs
 from pallets.jobs.records import Job, JobState, JobSucceeded
 
@@ -27,10 +29,11 @@ class Wire(Protocol):
 
 
 class Measuring:
-    """Fills the metrics of one node."""
+    """Fills the metrics of one node. `running` tells how many executions its processor has at work."""
 
-    def __init__(self, node: Node, wire: Wire, metrics: Metrics) -> None:
+    def __init__(self, node: Node, wire: Wire, metrics: Metrics, running: Callable[[], int] = lambda: 0) -> None:
         self.node = node
+        self.running = running
         self.wire = wire
         self.metrics = metrics
         self._last: dict[str, int] = {}
@@ -56,7 +59,13 @@ class Measuring:
         metrics.network_bytes.labels(direction="in").inc(self._since("in", self.wire.traffic.bytes_in))
         metrics.network_bytes.labels(direction="out").inc(self._since("out", self.wire.traffic.bytes_out))
         metrics.blob_bytes.set(node.blobs.store.total_bytes)
-        metrics.set_jobs(self._jobs())
+        pool = node.transactions.pool
+        metrics.pool_submitted.inc(self._since("submitted", pool.submitted))
+        metrics.pool_scheduled.inc(self._since("scheduled", pool.submitted))
+        metrics.pool_finished.inc(self._since("validated", pool.validated))
+        metrics.pool_pruned.inc(self._since("pruned", pool.pruned))
+        metrics.executions_running.set(self.running())
+        self._look_at_jobs()
 
     def _since(self, name: str, now: int) -> int:
         """How much a count rose since the last look."""
@@ -64,10 +73,14 @@ class Measuring:
         self._last[name] = now
         return max(now - before, 0)
 
-    def _jobs(self) -> dict[str, int]:
-        """The latest jobs by state, at the best block."""
+    def _look_at_jobs(self) -> None:
+        """The latest jobs by state and what is held for them, at the best block."""
         jobs = self.node.chain.at(self.node.chain.best.hash).jobs
-        return dict(Counter(_state(jobs.jobs.get(number)) for number in recent_jobs(jobs, JOBS_COUNTED_MAX)))
+        latest = recent_jobs(jobs, JOBS_COUNTED_MAX)
+        self.metrics.set_jobs(dict(Counter(_state(jobs.jobs.get(number)) for number in latest)))
+        held = sum(jobs.escrow.ledgers.get(number).pots.total() for number in latest)
+        self.metrics.escrow_held.set(held / UNIT)
+        self.metrics.open_jobs.set(jobs.queue.count.get())
 
 
 def _state(job: Job) -> str:

@@ -5,6 +5,7 @@ grow the number of series. Substrate names some counters without `_total`; prome
 are a `Tally`, exposed under exactly the name that dashboards ask for.
 """
 
+import re
 import time
 from collections.abc import Iterable
 
@@ -13,11 +14,28 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from node.rpc.http import HttpRequest, HttpResponse
 from node.rpc.server import GetServer, ServerConfig
+from pallets.jobs.failure import Failure, OutOfResources, Resource
+from pallets.jobs.records import ExecutionState
+from pallets.jobs.types import RuntimeKind
+from pallets.matching.types import Reason
 
 PROMETHEUS_PORT = 9615
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 """The label of a value outside its set: a mistake shows as a series, never as thousands."""
+
+
+def snake(name: str) -> str:
+    """A class's name as a label: `AppError` is `app_error`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def label_of(failure: Failure) -> str:
+    """A failure's label: its class, or the resource that it ran out of."""
+    if isinstance(failure, OutOfResources):
+        return f"out_of_{failure.resource.name.lower()}"
+    return snake(type(failure).__name__)
+
 
 ROLE_FULL = 1
 ROLE_AUTHORITY = 4
@@ -25,16 +43,15 @@ ROLE_AUTHORITY = 4
 JOB_STATES = (
     "waiting", "open", "matched", "assigned", "succeeded", "failed", "cancelled", "expired", "skipped", "omitted",
 )  # fmt: skip
-EXECUTION_STATES = (
-    "scheduled", "running", "suspect", "committed", "reported", "accepted", "rejected", "failed", "lost", "timed_out",
-    "cancelled",
-)  # fmt: skip
+EXECUTION_STATES = tuple(state.name.lower() for state in ExecutionState)
+RESOURCES = tuple(f"out_of_{resource.name.lower()}" for resource in Resource)
 FAILURE_REASONS = (
-    "app_error", "input_unavailable", "runtime_unsupported", "out_of_compute", "out_of_wall", "out_of_memory",
-    "out_of_stack", "out_of_network", "out_of_storage", "out_of_output", "delivery_failed", "node_lost", "ack_timeout",
-    "run_timeout", "declined", "mismatch", "script_invalid", "capability_denied",
-)  # fmt: skip
-RUNTIMES = ("wasm", "javascript", "python", "native", "container")
+    *(snake(name) for name, _ in Failure.__variants__.values() if name != OutOfResources.__name__),
+    *RESOURCES,
+)
+REJECTIONS = tuple(reason.name.lower() for reason in Reason)
+RUNTIMES = tuple(kind.name.lower() for kind in RuntimeKind)
+MONEY = ("deposited", "paid", "burned", "refunded", "fined")
 DESTINATIONS = ("chain", "webhook")
 DELIVERY_OUTCOMES = ("delivered", "retried", "refused", "given_up")
 
@@ -86,6 +103,23 @@ class Metrics:
     def failure(self, reason: str) -> None:
         """One execution has failed for `reason`."""
         self.execution_failures.labels(reason=known(reason, FAILURE_REASONS)).inc()
+
+    def slot_vacated(self, reason: str) -> None:
+        """One processor is off its slot for `reason`."""
+        self.slots_vacated.labels(reason=known(reason, FAILURE_REASONS)).inc()
+
+    def rejection(self, reason: str) -> None:
+        """One proposed processor could not have its slot for `reason`."""
+        self.rejections.labels(reason=known(reason, REJECTIONS)).inc()
+
+    def money(self, kind: str, tokens: float) -> None:
+        """So much of the jobs' deposits has moved."""
+        self.escrow_moved.labels(kind=known(kind, MONEY)).inc(tokens)
+
+    def authored(self, seconds: float, transactions: int) -> None:
+        """One block was made here."""
+        self.proposer_seconds.observe(seconds)
+        self.proposer_transactions.set(transactions)
 
     def ran(self, runtime: str, seconds: float) -> None:
         """One execution ran for that long."""
@@ -170,16 +204,24 @@ class Metrics:
         self.jobs = self._gauge("heddle_jobs", "Jobs by state, at the best block", ["state"])
         self.executions = self._counter("heddle_executions_total", "Executions that entered a state", ["state"])
         self.execution_failures = self._counter("heddle_execution_failures_total", "Failed executions", ["reason"])
+        self.slots_vacated = self._counter("heddle_slots_vacated_total", "Processors off their slots", ["reason"])
+        self.rejections = self._counter("heddle_rejections_total", "Proposed processors turned down", ["reason"])
+        self.escrow_moved = self._counter("heddle_escrow_moved_total", "HDL of deposits that moved", ["kind"])
+        self.escrow_held = self._gauge("heddle_escrow_held", "HDL held for the latest jobs, at the best block")
+        self.open_jobs = self._gauge("heddle_open_jobs", "Jobs with a vacant slot, at the best block")
         self.execution_seconds = self._histogram(
             "heddle_execution_seconds", "Seconds of an execution", EXECUTION_SECONDS, ["runtime"]
         )
         self.executions_running = self._gauge("heddle_executions_running", "Executions at work on this processor")
+        self.workers = self._gauge("heddle_workers", "Executions that this processor can run at a time")
         self.deliveries = self._counter("heddle_deliveries_total", "Deliveries of results", ["destination", "outcome"])
         self.blob_bytes = self._gauge("heddle_blob_bytes", "Bytes in the blob store")
         for state in JOB_STATES:
             self.jobs.labels(state=state).set(0)
         for reason in FAILURE_REASONS:
             self.execution_failures.labels(reason=reason)
+        for reason in REJECTIONS:
+            self.rejections.labels(reason=reason)
 
     def _gauge(self, name: str, text: str, labels: Iterable[str] = ()) -> Gauge:
         return Gauge(name, text, list(labels), registry=self.registry)

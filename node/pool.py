@@ -139,15 +139,21 @@ class Pool:
     banned: dict[bytes, int] = field(default_factory=dict)
     ready: Share = field(default_factory=Share)
     future: Share = field(default_factory=Share)
+    submitted: int = 0
+    """Transactions offered so far; of these `validated` were good, and `pruned` left because a block had them."""
+    validated: int = 0
+    pruned: int = 0
     _arrivals: int = 0
 
     def submit(self, raw: bytes, transaction_hash: bytes, *, local: bool) -> Entry:
         """Take a transaction in. Raises PoolError, ScaleError or InvalidTransaction; then nothing has changed."""
+        self.submitted += 1
         if transaction_hash in self.entries:
             raise AlreadyImported("the transaction is already in the pool")
         if self.banned.get(transaction_hash, 0) > self.now_ms():
             raise TemporarilyBanned("the transaction was found invalid less than 30 minutes ago")
         checked = self.ledger.check(raw)
+        self.validated += 1
         extrinsic = checked.extrinsic
         if extrinsic.signer is None:
             raise InvalidTransaction(Validity.CALL, "unsigned transactions are made by block authors only")
@@ -292,6 +298,7 @@ class Pool:
             self.tell(extrinsic.hash, Status.IN_BLOCK, block_hash)
             entry = self.entries.get(extrinsic.hash)
             if entry is not None:
+                self.pruned += 1
                 self._drop(entry, None, None)
         for entry in [e for e in self.entries.values() if e.valid_till < number + 1]:
             self.refuse(entry.extrinsic.hash)

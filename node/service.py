@@ -20,6 +20,7 @@ import trio
 from node.chain import UpgradeNeeded
 from node.config import NodeConfig
 from node.finality.votes_file import VotesFile, VotesFileError
+from node.job_counting import JobCounting
 from node.keys.files import SecretFileError
 from node.keys.keystore import AURA, GRAN, Keystore
 from node.keys.node_key import load_or_create
@@ -199,6 +200,8 @@ class Process:
             role=Role.FULL | (Role.PROCESSOR if config.processor else Role(0)),
         )
         self.metrics = Metrics(name=config.name, version="0.1.0", chain=spec.id, authority=config.validator)
+        self.node.chain.on_import_time = self.metrics.import_seconds.observe
+        self.node.author.on_block = self.metrics.authored
         self.processor: ProcessorService | None = None
         if config.processor:
             from node.processor.service import ProcessorService, processor_pair
@@ -208,6 +211,7 @@ class Process:
             self.processor = ProcessorService(
                 self.node, pair, journal, config.allow_destinations, config.stake, config.challenge_ppm
             )
+            self.processor.observe(self.metrics)
         self.rpc = rpc_server(self.node, self.network, spec, config, self.metrics)
 
     def _chain_status(self) -> ChainStatus:
@@ -229,7 +233,8 @@ class Process:
                 log.info("Running JSON-RPC server", address=f"{self.config.rpc_host}:{port}")
                 if self.config.prometheus_port is not None:
                     await nursery.start(self._metrics_server().run)
-                nursery.start_soon(Measuring(self.node, self.network, self.metrics).run)
+                    nursery.start_soon(JobCounting(self.node.chain, self.metrics).run)
+                nursery.start_soon(Measuring(self.node, self.network, self.metrics, self._running).run)
                 nursery.start_soon(self._watch_upgrades)
                 nursery.start_soon(run_informant, self.node.status, logger("substrate"))
                 nursery.start_soon(self.node.run)
@@ -242,6 +247,9 @@ class Process:
             log.exception("Essential task failed: the node stops")
             code = EXIT_FAILED
         return code
+
+    def _running(self) -> int:
+        return 0 if self.processor is None else self.processor.watcher.running
 
     async def _until_signal(self, scope: trio.CancelScope) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

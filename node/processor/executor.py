@@ -6,7 +6,10 @@ knows nothing of extrinsics; the same inputs give the same result digest on ever
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+import trio
 
 from node.blobs import BlobError, Blobs
 from node.log import logger
@@ -67,6 +70,8 @@ class Executor:
         self.pool = pool
         self.fetch = fetch
         self.workers = workers
+        self.ran: Callable[[str, float], None] = lambda _runtime, _seconds: None
+        """Hears of each run: its runtime, and how many seconds it took."""
 
     def supports(self, kind: RuntimeKind) -> bool:
         """Whether this machine has the runtime."""
@@ -109,6 +114,7 @@ class Executor:
         """Run to the end. A crash of the worker is retried by the chain's rules, as a lost wall limit."""
         try:
             script, data = await self._script_and_input(work.spec)
+            begun = trio.current_time()
             result = await self.pool.run(
                 self.run_spec(work, script, data),
                 self.fetch,
@@ -116,6 +122,7 @@ class Executor:
                 on_log=on_log,
                 on_checkpoint=on_checkpoint,
             )
+            self.ran(RUNTIMES[work.spec.runtime], trio.current_time() - begun)
         except BlobError as error:
             return _failed(classes.InputUnavailable(), str(error), 0)
         except SpecInvalid as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -10,9 +11,10 @@ import trio
 from node.keys.keystore import ACCO, Keystore
 from node.keys.pair import Pair, from_seed, from_uri
 from node.log import logger
+from node.metrics import Metrics
 from node.node import Node
 from node.processor.advert import machine_advert, measure_benchmark
-from node.processor.destinations.sender import WebhookSender
+from node.processor.destinations.sender import DestinationFailed, WebhookSender
 from node.processor.egress import EgressGuard
 from node.processor.executor import Executor
 from node.processor.journal import Journal
@@ -68,15 +70,32 @@ class ProcessorService:
         self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers)
         self.database = LevelDatabase(database)
         self._advert: Advert | None = None
-        webhook = WebhookSender(self.guard, pair)
+        self.webhook = WebhookSender(self.guard, pair)
+        self._delivered: Callable[[str, str], None] = lambda _destination, _outcome: None
         node.logs.store = LogStore(database.with_name("processor-logs"))
         self.watcher = Watcher(
-            *(node.chain, self.submitter, self.executor, Journal(self.database), self.advert, webhook.send),
+            *(node.chain, self.submitter, self.executor, Journal(self.database), self.advert, self._send),
             stake=stake,
             logs=node.logs.store,
             challenge_ppm=challenge_ppm,
         )
         self.matcher = Matcher(node.chain, self.submitter)
+
+    def observe(self, metrics: Metrics) -> None:
+        """Tell `metrics` of runs and deliveries from now on."""
+        self.executor.ran = metrics.ran
+        self._delivered = metrics.delivery
+        metrics.workers.set(self.workers)
+
+    async def _send(self, url: str, identity: str, payload: str) -> bytes:
+        """One delivery to a webhook, counted."""
+        try:
+            receipt = await self.webhook.send(url, identity, payload)
+        except DestinationFailed:
+            self._delivered("webhook", "given_up")
+            raise
+        self._delivered("webhook", "delivered")
+        return receipt
 
     def advert(self) -> Advert:
         """What this machine offers."""

@@ -1,10 +1,18 @@
 """Metrics: the names dashboards ask for, on the Prometheus port, with a bounded number of series."""
 
-import httpx
-import trio
+from pathlib import Path
 
-from node.metrics import Metrics
+import httpx
+import pytest
+import trio
+import trio.testing
+
+from node.job_counting import JobCounting
+from node.metrics import FAILURE_REASONS, Metrics, label_of
 from node.rpc.server import ServerConfig
+from pallets.jobs.failure import Failure, OutOfResources, Resource, ScriptInvalid
+from pallets.jobs.records import JobState
+from tests.helpers.processor_lab import ProcessorLab
 from tests.helpers.rpc_server import Running, running
 
 NAMES = [
@@ -139,3 +147,44 @@ def test_the_rpc_server_counts_registered_names_only() -> None:
         assert not any("unknown" in name for name in found)
 
     trio.run(main)
+
+
+def test_every_failure_has_a_label_of_its_own() -> None:
+    """Each class of failure, and each resource that can run out, is a known reason: none counts as other."""
+    assert len(set(FAILURE_REASONS)) == len(Failure.__variants__) - 1 + len(Resource)
+    assert label_of(ScriptInvalid()) == "script_invalid"
+    assert all(label_of(OutOfResources(resource)) in FAILURE_REASONS for resource in Resource)
+
+
+def test_final_blocks_are_counted_once(tmp_path: Path) -> None:
+    """A whole job: its execution's states, the money of its deposit, and nothing twice."""
+
+    async def run() -> None:
+        lab = ProcessorLab(tmp_path)
+        lab.runs.gate.set()
+        metrics = make()
+        lab.executor.ran = metrics.ran
+        async with lab.working() as nursery:
+            nursery.start_soon(JobCounting(lab.chain, metrics).run)
+            await lab.look_around(nursery)
+            await lab.blocks_until(nursery, lab.advertised)
+            lab.register(lab.spec())
+            await lab.blocks_until(nursery, lambda: lab.runs.started)
+            await lab.blocks_until(nursery, lambda: lab.state() is JobState.DONE)
+            await lab.block(nursery)
+            await trio.testing.wait_all_tasks_blocked()
+            ledger = lab.look().escrow.ledgers.get(0)
+        found = samples(metrics.render().decode())
+        for state in ("scheduled", "running", "reported", "accepted"):
+            assert found[f'heddle_executions_total{{state="{state}"}}'] == 1
+        assert found['heddle_execution_seconds_count{runtime="wasm"}'] == 1
+        moved = {
+            "deposited": ledger.deposited,
+            "paid": ledger.paid,
+            "burned": ledger.fees,
+            "refunded": ledger.refunded,
+        }
+        for kind, planck in moved.items():
+            assert found[f'heddle_escrow_moved_total{{kind="{kind}"}}'] == pytest.approx(planck / 10**12)
+
+    trio.run(run)
