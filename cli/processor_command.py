@@ -9,10 +9,11 @@ import typer
 from cli.errors import NotFound, Refused
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, fields, note
+from cli.processor_call import BasePathOption, SuriOption, key_of, send, show_done
+from cli.processor_money import app as money_app
 
 if TYPE_CHECKING:
-    from cli.chain_client import ChainClient, Included
-    from node.keys.pair import Pair
+    from cli.chain_client import ChainClient
     from pallets.processors.types import Advert
 
 PAIRING_MINUTES_DEFAULT = 60
@@ -22,13 +23,7 @@ NUMBER_MAX = (1 << 63) - 1
 
 app = typer.Typer(no_args_is_help=True, help="What a processor offers, how it is doing, and whom it belongs to.")
 
-BasePathOption = Annotated[
-    Path | None, typer.Option("--base-path", metavar="DIR", help="The folder of the processor's node, with its key.")
-]
-SuriOption = Annotated[
-    str | None,
-    typer.Option("--suri", metavar="URI", help="The processor's secret [default: that of `heddle node --dev`]."),
-]
+app.add_typer(money_app)
 
 
 @app.command()
@@ -174,15 +169,6 @@ def pair(  # noqa: PLR0913 - one argument for each option, as typer wants it
     show_done(done, {"processor": key.address, **pairing.proof_document(signed)}, as_json=as_json)
 
 
-def key_of(chain: "ChainClient", base_path: Path | None, suri: str | None, password_file: Path | None) -> "Pair":
-    """The processor's key pair."""
-    from cli.accounts import password
-    from cli.processor_account import processor_key
-
-    secret = None if password_file is None else password("Password of the keystore", password_file)
-    return processor_key(chain, base_path, suri, secret)
-
-
 def advert_of(chain: "ChainClient", who: bytes) -> "Advert":
     """A processor's advert on chain; NotFound if it has none to change."""
     from runtime import ss58
@@ -210,29 +196,6 @@ def check_lists(labels: list[str], consumers: list[str]) -> None:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def send(chain: "ChainClient", key: "Pair", name: str, argument: Any, *, as_json: bool) -> "Included":
-    """Dry-run, sign and send a call of the Processors pallet; Refused names the advert's field that is wrong."""
-    from pallets.processors.errors import Field
-
-    call = chain.call("Processors", name, argument)
-    answer = chain.rpc.call("system_dryRunCall", "0x" + call.hex(), key.address)
-    if not answer["ok"] and answer["error"] == "Processors.AdvertOutOfBounds":
-        raise Refused(f"{Field(int(answer['detail'])).name.lower()}: out of bounds", "choose another value")
-    return chain.send(call, key, finalized=False, watch=lambda step: note(f"  {step}", as_json=as_json))
-
-
-def show_done(
-    done: "Included", document: dict[str, Any], shown: dict[str, object] | None = None, *, as_json: bool
-) -> None:
-    """Print what was sent (`shown` instead of its `advert`, to people) and where it is."""
-    from cli.amounts import format_amount
-
-    place = {"block": done.block_number, "hash": done.extrinsic_hash, "fee": done.fee}
-    about = {name: value for name, value in document.items() if name != "advert"}
-    human = fields({**about, **(shown or {}), **place, "fee": format_amount(done.fee)})
-    emit({**document, **place}, as_json=as_json, human=human)
 
 
 @app.command("webhook-secret")

@@ -52,6 +52,24 @@ def draw_several(found: Sequence[dict[str, Any]]) -> Draw:
     return table(heads, rows, empty="No processor has registered: start one with `heddle node --processor`.")
 
 
+def draw_fleet(found: Sequence[dict[str, Any]]) -> Draw:
+    """Processors with what is at stake and what they have to do, a line each."""
+    rows = [
+        [
+            one["processor_address"],
+            state_of(one),
+            format_amount(one["stake"]["bonded"]),
+            one["units"],
+            format_amount(one["free"]),
+            sum(work["state"] in RUNNING for work in one["work"]),
+            len(one["work"]),
+        ]
+        for one in found
+    ]
+    heads = ("processor", "state", "stake", "units", "free", "running", "promised")
+    return table(heads, rows, empty="There is none: `heddle processor pair --manager NAME` puts one under a manager.")
+
+
 def state_of(one: dict[str, Any]) -> str:
     """Whether it can get work."""
     if one["record"]["suspended"]:

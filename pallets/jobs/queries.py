@@ -133,8 +133,10 @@ def processor_view(store: JobStore, processor: bytes) -> ProcessorView | None:
     return ProcessorView(processor, record, advert, pallet.leases.get(processor), scores, stake, units)
 
 
-def processors(pallet: Processors, limit: int = LISTED_MAX) -> list[bytes]:
-    """Registered processors, ascending by storage key."""
+def processors(pallet: Processors, limit: int = LISTED_MAX, manager: bytes | None = None) -> list[bytes]:
+    """Registered processors, ascending by storage key; only those of `manager` if one is given."""
+    if manager is not None:
+        return [who for (_, who), _paired in islice(pallet.fleet.items(manager), min(limit, LISTED_MAX))]
     return [who for who, _record in islice(pallet.records.items(), min(limit, LISTED_MAX))]
 
 

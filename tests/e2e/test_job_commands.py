@@ -55,7 +55,7 @@ def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
         person = User(Heddle(folder / "home"), node)
 
         def advertised() -> bool:
-            return any(one["advert"] for one in person.json("processor", "status")["processors"])
+            return any(one["advert"] and one["units"] for one in person.json("processor", "status")["processors"])
 
         wait_for(advertised, DEADLINE_S, "the development processor's advert")
         yield person
@@ -240,6 +240,30 @@ def test_a_processor_tells_the_secret_it_signs_webhooks_with(user: User) -> None
     assert user.json("processor", "webhook-secret", url) == told
     assert user.json("processor", "webhook-secret", "other.example.com")["secret"] != told["secret"]
     assert user.error("processor", "webhook-secret", "no host")[0] == 4
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_a_manager_looks_after_its_fleet(user: User) -> None:
+    """Stakes go up and down, the fleet is listed, its fees are paid by the manager, who takes money back."""
+    assert user.json("processor", "status", DEV_PROCESSOR)["units"] == 1
+    assert user.json("processor", "stake", "3")["units"] == 4
+    taken_back = user.json("processor", "unstake", "2.5")
+    assert (taken_back["units"], taken_back["unbonding"][0]["amount"]) == (1, 5 * 10**12 // 2)
+    assert user.error("processor", "withdraw")[0] == 4
+    assert user.error("processor", "deregister")[0] == 4
+
+    assert user.json("processor", "list", "--manager", "//Dave")["processors"] == []
+    user.json("processor", "pair", "--manager", "//Dave")
+    (fleet,) = user.json("processor", "list", "--manager", "//Dave")["processors"]
+    assert fleet["processor_address"] == user.balance(DEV_PROCESSOR)["address"]
+    assert "1.5 HDL" in user.run("processor", "list", "--manager", "//Dave").stdout
+    assert user.json("processor", "sponsor", "20", "--manager", "//Dave")["era_max"] == 20 * 10**12
+    before = user.balance("//Dave")["free"]
+    moved = user.json("processor", "recover", DEV_PROCESSOR, "100", "--manager", "//Dave")
+    assert user.balance("//Dave")["free"] == before + 100 * 10**12 - moved["fee"]
+    assert user.error("processor", "recover", DEV_PROCESSOR, "1", "--manager", "//Eve")[0] == 4
+    user.json("processor", "sponsor", "0", "--manager", "//Dave")
+    user.json("processor", "pair", "--end")
 
 
 def test_what_is_not_there_is_said_with_the_next_step(user: User) -> None:

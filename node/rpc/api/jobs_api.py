@@ -85,7 +85,7 @@ class JobsApi:
     async def list_jobs(self, owner: Any = None, limit: Any = LISTED_DEFAULT, at: Any = None) -> list[dict[str, Any]]:
         """The latest jobs, newest first, each {id, …the job's record}. `owner` may also be {owner, limit}."""
         if isinstance(owner, dict):
-            owner, limit = _filter(owner, limit)
+            owner, limit = _filter(owner, limit, "owner")
         runtime = self._at(at)
         only = None if owner is None else account(owner, "owner")
         store = runtime.jobs
@@ -166,9 +166,13 @@ class JobsApi:
     # Processors.
 
     async def list_processors(self, limit: Any = LISTED_DEFAULT, at: Any = None) -> list[dict[str, Any]]:
-        """Registered processors, each as processors_get shows it."""
+        """Registered processors, each as processors_get shows it. `limit` may also be {manager, limit}."""
+        manager = None
+        if isinstance(limit, dict):
+            manager, limit = _filter(limit, LISTED_DEFAULT, "manager")
         runtime = self._at(at)
-        found = processors(runtime.processors, integer(limit, "limit", LISTED_MAX))
+        only = None if manager is None else account(manager, "manager")
+        found = processors(runtime.processors, integer(limit, "limit", LISTED_MAX), only)
         return [self._processor(runtime, who) for who in found]
 
     async def get_processor(self, account_: Any, at: Any = None) -> dict[str, Any]:
@@ -198,8 +202,8 @@ def job_at(runtime: Heddle, value: Any) -> int:
     return job
 
 
-def _filter(value: dict[str, Any], limit: Any) -> tuple[Any, Any]:
+def _filter(value: dict[str, Any], limit: Any, field: str) -> tuple[Any, Any]:
     for name in value:
-        if name not in ("owner", "limit"):
-            raise InvalidParams(name[:64], "is no field of the filter: owner, limit")
-    return value.get("owner"), value.get("limit", limit)
+        if name not in (field, "limit"):
+            raise InvalidParams(name[:64], f"is no field of the filter: {field}, limit")
+    return value.get(field), value.get("limit", limit)

@@ -13,6 +13,7 @@ import trio
 import trio.testing
 
 from node.blobs import cid_of, cid_text
+from node.keys.pair import Pair
 from node.log import logger
 from node.rpc.api.author_api import AuthorApi
 from node.rpc.api.blobs_api import BlobsApi
@@ -28,6 +29,7 @@ from node.rpc.methods import Methods
 from node.rpc.subscription import Subscription
 from pallets.jobs import types
 from pallets.jobs.report import BlobOutput, Delivery, Succeeded
+from pallets.processors.types import PairingProof, pairing_message
 from tests.helpers.chain_lab import BOB, CHARLIE, DAVE, SLOT_MS, UNIT, Lab
 from tests.helpers.job_world import ADVERT, job_spec
 
@@ -109,6 +111,14 @@ class Work:
         await self.blocks()
         spec = replace(job_spec(self.lab.clock.now_ms() + 20 * SLOT_MS), **changes)
         self.send(BOB, "Jobs", "register", spec)
+        await self.blocks()
+
+    async def pair(self, processor: Pair, manager: Pair) -> None:
+        """Put a processor under a manager."""
+        genesis, expires = self.lab.chain.genesis_hash, self.lab.clock.now_ms() + 60_000
+        message = pairing_message(genesis, processor.public, manager.public, 1, expires)
+        proof = PairingProof(manager.public, 1, expires, int(manager.scheme), manager.sign(message))
+        self.send(processor, "Processors", "pair", proof)
         await self.blocks()
 
     def slot(self, number: int) -> Any:
@@ -289,7 +299,7 @@ def test_jobs_are_listed_newest_first(tmp_path: Path) -> None:
 
 
 def test_processors_are_listed(tmp_path: Path) -> None:
-    """Each with its advert, reputation and balance; an account that is none is told so."""
+    """Each with its advert, reputation and balance, a manager's too; an account that is none is told so."""
 
     async def run() -> None:
         lab = Lab(tmp_path)
@@ -304,6 +314,11 @@ def test_processors_are_listed(tmp_path: Path) -> None:
         assert found["free"] == lab.free(CHARLIE)
         assert (found["stake"], found["units"]) == ({"bonded": UNIT, "unbonding": []}, 1)
         assert len(await client.call("processors_list", 1)) == 1
+        assert await client.call("processors_list", {"manager": BOB.address}) == []
+        await work.pair(CHARLIE, BOB)
+        (fleet,) = await client.call("processors_list", {"manager": BOB.address, "limit": 5})
+        assert fleet["processor_address"] == CHARLIE.address
+        assert isinstance(await client.error("processors_list", {"owner": BOB.address}), InvalidParams)
         assert (await client.error("processors_get", BOB.address)).code == PROCESSOR_NOT_FOUND
 
     trio.run(run)
