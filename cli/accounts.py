@@ -82,7 +82,7 @@ def signer_of(text: str, password_file: Path | None = None, name: str = "from") 
     try:
         return WalletStore().open(text, secret)
     except (SealError, SecretFileError) as error:
-        raise CliError(f"{name}: {error}", "is it the right password?") from error
+        raise Refused(f"{name}: {error}", "is it the right password?") from error
 
 
 def wallet_named(name: str) -> "Wallet | None":

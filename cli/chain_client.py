@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from cli.errors import CliError, NotFound, Refused, TimedOut
-from cli.rpc_client import RpcClient
+from cli.rpc_client import RpcClient, RpcError
 from runtime import ss58
 from runtime.address import Era
 from runtime.errors import ModuleValue
@@ -22,6 +22,15 @@ KEYS_PER_PAGE = 500
 # A transaction may wait this many blocks from the finalised head on; long enough for a stall, short enough to forget.
 MORTAL_BLOCKS = 64
 FINALITY_TIMEOUT_S = 120.0
+NONCE_TRIES_MAX = 8
+NONCE_TAKEN, INVALID = 1014, 1010
+
+# What to do where the chain refuses money: its token errors have no text of their own.
+NEXT = {
+    "Token.FundsUnavailable": "the account has too little free balance: see `heddle wallet balance`",
+    "Token.BelowMinimum": "an account keeps at least 0.01 HDL: send more, or less",
+    "Token.NotExpendable": "the payer must keep 0.01 HDL: send less, or add --allow-death",
+}
 
 
 class Signer(Protocol):
@@ -166,7 +175,9 @@ class ChainClient:
         """The dry run; Refused, with the chain's own reason, if the call would fail."""
         result = self.dry_run(call, who)
         if result.error is not None:
-            raise Refused(f"the chain would refuse this: {result.error}", result.explanation)
+            raise Refused(
+                f"the chain would refuse this: {result.error}", result.explanation or NEXT.get(result.error, "")
+            )
         return result
 
     def explain(self, name: str, detail: int) -> tuple[str, str]:
@@ -224,7 +235,15 @@ class ChainClient:
         Raises Refused before anything is signed, CliError if the call failed in its block, TimedOut.
         """
         self.require(call, signer.public)
-        included = self.follow(self.sign(call, signer, tip=tip), finalized=finalized, watch=watch, timeout_s=timeout_s)
+        for tries_left in reversed(range(NONCE_TRIES_MAX)):
+            extrinsic = self.sign(call, signer, tip=tip)
+            try:
+                included = self.follow(extrinsic, finalized=finalized, watch=watch, timeout_s=timeout_s)
+                break
+            except RpcError as error:
+                # Somebody else signed for this account between our look at the nonce and the pool's.
+                if not tries_left or not took_the_nonce(error):
+                    raise
         if included.error is not None:
             spent = f"the fee of {included.fee} units is spent"
             raise CliError(
@@ -290,6 +309,11 @@ class ChainClient:
             return None
         detail = failures[0].module.error[1] if isinstance(failures[0], ModuleValue) else 0
         return self.explain(self.runtime.error_name(failures[0]), detail)[0]
+
+
+def took_the_nonce(error: RpcError) -> bool:
+    """Whether the pool refused a transaction only because another one of its account came first."""
+    return error.code == NONCE_TAKEN or (error.code == INVALID and "stale" in str(error.data).lower())
 
 
 def bytes_of(text: str) -> bytes:

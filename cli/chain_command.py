@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from runtime.chain_spec import ChainSpec
     from runtime.dev_accounts import GenesisValidator
 
+SLOT_MS = 2_000
+PROBLEMS_FOUND = 1
+
 app = typer.Typer(no_args_is_help=True, help="What a chain starts from, and what a node knows of it.")
 
 
@@ -24,10 +27,12 @@ def build_spec(
     validators: Annotated[
         str, typer.Option(help="Development names, or ACCOUNT:AURA:GRAN:BEACON of `heddle key inspect`, by commas.")
     ] = "",
-    slot_ms: Annotated[int, typer.Option(help="Length of a slot in milliseconds.")] = 2_000,
+    slot_ms: Annotated[int | None, typer.Option(help="Length of a slot in milliseconds [default: 2000].")] = None,
     endow: Annotated[list[str] | None, typer.Option(metavar="ACCOUNT", help="Funded too; may be repeated.")] = None,
-    name: Annotated[str, typer.Option(help="The chain's name.")] = "Local Testnet",
-    chain_id: Annotated[str, typer.Option("--id", help="The chain's id: its folder in a base path.")] = "local_testnet",
+    name: Annotated[str | None, typer.Option(help="The chain's name [default: Local Testnet].")] = None,
+    chain_id: Annotated[
+        str | None, typer.Option("--id", help="The chain's id: its folder in a base path [default: local_testnet].")
+    ] = None,
     chain: Annotated[Path | None, typer.Option(help="Take this spec instead, to check it or make it raw.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write the state itself: what nodes of a live chain use.")] = False,
     as_json: JsonOption = False,
@@ -35,12 +40,21 @@ def build_spec(
     """Write a chain spec to standard output. Without options it is the one of `heddle node --dev`."""
     from runtime.chain_spec import ChainSpecError, development_spec, local_spec
 
+    for option, value in (("slot-ms", slot_ms), ("endow", endow), ("name", name), ("id", chain_id)):
+        if value is not None and not validators:
+            raise Refused(f"{option}: only for a new chain", "add --validators alice,bob or their keys")
     try:
         if chain is not None:
             spec = read_spec(chain)
         elif validators:
             chosen = [validator_of(text.strip()) for text in validators.split(",")]
-            spec = local_spec(chosen, slot_ms, endowed=accounts_of(endow or []), name=name, chain_id=chain_id)
+            spec = local_spec(
+                chosen,
+                SLOT_MS if slot_ms is None else slot_ms,
+                endowed=accounts_of(endow or []),
+                name="Local Testnet" if name is None else name,
+                chain_id="local_testnet" if chain_id is None else chain_id,
+            )
         else:
             spec = development_spec()
         genesis = spec.build()
@@ -51,6 +65,49 @@ def build_spec(
     text = spec.to_json()
     sys.stdout.write(json.dumps(json.loads(text)) + "\n" if as_json else text)
     sys.stderr.write("" if as_json else f"genesis hash 0x{genesis.header.hash().hex()}\n")
+
+
+@app.command()
+def verify(
+    base_path: Annotated[Path, typer.Argument(help="The node's --base-path; the node must not be running.")],
+    *,
+    chain_id: Annotated[str | None, typer.Option("--id", help="Which chain in it [default: the only one].")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a node's whole database and say everything that does not add up; nothing is changed."""
+    from dataclasses import asdict
+
+    from node.store.database import LevelDatabase
+    from node.store.errors import DatabaseError
+    from node.store.verify import verify_database
+
+    folder = database_of(base_path, chain_id)
+    try:
+        database = LevelDatabase(folder)
+    except DatabaseError as error:
+        raise CliError(str(error), f"is a node running on {base_path}?") from error
+    try:
+        report = verify_database(database)
+    finally:
+        database.close()
+    document = {"database": str(folder), "sound": report.sound, **asdict(report)}
+    problems = {"problems": "\n".join(report.problems)} if report.problems else {}
+    shown = {**document, "sound": "yes" if report.sound else "no", **problems}
+    emit(document, as_json=as_json, human=fields({name: value for name, value in shown.items() if value != []}))
+    if not report.sound:
+        raise typer.Exit(PROBLEMS_FOUND)
+
+
+def database_of(base_path: Path, chain_id: str | None) -> Path:
+    """The database of a chain in a base path; NotFound, or Refused where there are several."""
+    chains = base_path / "chains"
+    found = sorted(folder.parent.name for folder in chains.glob("*/db"))
+    if chain_id is None and len(found) > 1:
+        raise Refused(f"id: which one of {', '.join(found)}?", f"add --id {found[0]}")
+    name = chain_id or (found[0] if found else "")
+    if name not in found:
+        raise NotFound(f"base-path: {base_path} holds no chain {name}".rstrip(), "give the --base-path of a node")
+    return chains / name / "db"
 
 
 @app.command()
@@ -98,10 +155,10 @@ def chain_document(batch: Any, genesis_hash: str) -> dict[str, Any]:
 
 def read_spec(path: Path) -> "ChainSpec":
     """A chain spec from its file; NotFound or Refused."""
-    from runtime.chain_spec import ChainSpecError, load_chain_spec
+    from runtime.chain_spec import ChainSpecError, development_spec, load_chain_spec
 
     try:
-        return load_chain_spec(path.read_bytes())
+        return development_spec() if str(path) == "dev" else load_chain_spec(path.read_bytes())
     except ChainSpecError as error:
         raise Refused(f"{path}: {error}", "correct that field") from error
     except OSError as error:

@@ -118,7 +118,11 @@ def prepare(folder: Path, wanted: Sequence[int | None], *, fresh: bool) -> Netwo
     """The network to start in `folder`: the one recorded there, or a new one of the wanted size."""
     network = state.load(folder)
     if network is not None and any(node.alive for node in network.nodes):
-        raise Refused(f"a network is running in {folder}", "stop it with `heddle network down`, or add --base-path")
+        dead = next((node.name for node in network.nodes if not node.alive), None)
+        again = f"start {dead} again with `heddle network start {dead}`, " if dead else ""
+        raise Refused(
+            f"a network is running in {folder}", f"{again}stop it with `heddle network down`, or add --base-path"
+        )
     if network is not None and fresh:
         remove(network)
         network = None
@@ -135,7 +139,10 @@ def prepare(folder: Path, wanted: Sequence[int | None], *, fresh: bool) -> Netwo
     size = Size(*chosen).checked()
     if folder.exists() and any(folder.iterdir()):
         raise Refused(f"{folder} holds files that are not a network's", "use another --base-path")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"base-path: {folder}: {error.strerror}", "use a folder that you may write to") from error
     network = plan(folder, folder / "chain.json", size)
     spec = chain_spec_of(network)
     Path(network.chain_spec).write_text(spec.to_json())

@@ -62,12 +62,14 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
     --dev is a chain of its own, temporary unless --base-path is given.
     """
     from node.config import BadConfig, NodeConfig, parse_destination
+    from node.log import BadLogFilter, parse_filter
     from node.service import run_node
 
     flags = {"alice": alice, "bob": bob, "charlie": charlie, "dave": dave, "eve": eve, "ferdie": ferdie}
     account = the_one(flags) or ("alice" if dev else None)
     temporary = tmp or (dev and base_path is None)
     try:
+        parse_filter(log)
         config = NodeConfig(
             chain=chain_of(chain, dev=dev),
             base_path=None if temporary else (base_path or default_base_path()).expanduser().resolve(),
@@ -99,7 +101,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
             log=log,
             log_json=log_json,
         )
-    except BadConfig as error:
+    except (BadConfig, BadLogFilter) as error:
         raise Refused(str(error), "see `heddle node --help`") from error
     code = run_node(config)
     if code:

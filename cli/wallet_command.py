@@ -127,6 +127,8 @@ def transfer(
     from cli.chain_client import ChainClient
 
     target, units, tip_units = account_of(to, "to"), parse_amount(amount), parse_amount(tip, "tip")
+    if not units:
+        raise Refused("amount: 0 pays nobody", "say how much, for example 1.5")
     pair = signer_of(sender, password_file)
     with ChainClient.connect(url) as chain:
         name = "transfer_allow_death" if all_of_it else "transfer_keep_alive"

@@ -90,7 +90,7 @@ def machine_advert(pool: RuntimePool, benchmark: int) -> Advert:
         accelerators=(),
         fetch=True,
         storage=True,
-        sign=False,
+        sign=True,
         benchmark=benchmark,
         pricing=PRICING,
         consumers=(),

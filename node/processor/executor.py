@@ -14,7 +14,7 @@ import trio
 from node.blobs import BlobError, Blobs
 from node.log import logger
 from node.processor.runtimes import outcome as runs
-from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, WorkerCrashed
+from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign, WorkerCrashed
 from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
@@ -28,6 +28,9 @@ log = logger("processor")
 
 RUNTIMES = {RuntimeKind.WASM: "wasm", RuntimeKind.JAVASCRIPT: "javascript", RuntimeKind.PYTHON: "python"}
 _seed = personal(b"heddle/seed")
+SIGNATURE_DOMAIN = b"heddle/job-signature/1"
+
+SignBytes = Callable[[bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +66,18 @@ class Finished:
 
 
 class Executor:
-    """Runs work in a pool of sandboxed processes. `fetch` is the way out through the egress guard."""
+    """Runs work in a pool of sandboxed processes.
 
-    def __init__(self, blobs: Blobs, pool: RuntimePool, fetch: Fetch | None, workers: int) -> None:
+    `fetch` is the way out through the egress guard; `sign` signs with the processor's account.
+    """
+
+    def __init__(
+        self, blobs: Blobs, pool: RuntimePool, fetch: Fetch | None, workers: int, sign: SignBytes | None = None
+    ) -> None:
         self.blobs = blobs
         self.pool = pool
         self.fetch = fetch
+        self.sign = sign
         self.workers = workers
         self.ran: Callable[[str, float], None] = lambda _runtime, _seconds: None
         """Hears of each run: its runtime, and how many seconds it took."""
@@ -118,6 +127,7 @@ class Executor:
             result = await self.pool.run(
                 self.run_spec(work, script, data),
                 self.fetch,
+                sign=self._signer(work),
                 on_progress=on_progress,
                 on_log=on_log,
                 on_checkpoint=on_checkpoint,
@@ -142,6 +152,17 @@ class Executor:
         outcome = Succeeded(bytes(HASH_BYTES), output, result.fuel_used, (), tape)
         digest = result_digest(work_hash(work.spec, work.execution), outcome)
         return Finished(replace(outcome, digest=digest), result.output)
+
+    def _signer(self, work: Work) -> Sign | None:
+        """Signatures name the job and the execution, so that no script can have the account sign anything else."""
+        sign = self.sign
+        if sign is None:
+            return None
+
+        async def signed(content: bytes) -> bytes:
+            return sign(signing_message(work.job_hash, work.execution, content))
+
+        return signed
 
     @staticmethod
     def run_spec(work: Work, script: bytes, data: bytes) -> RunSpec:
@@ -179,6 +200,11 @@ def _shows_tape(work: Work) -> bool:
     """Whether others can only run it again with the tape of this run."""
     taped = isinstance(work.spec.verification, Reexecution) and bool(work.spec.capabilities.fetch_hosts)
     return taped and work.replay is None
+
+
+def signing_message(job_hash: bytes, execution: int, content: bytes) -> bytes:
+    """What a script's signature covers: "heddle/job-signature/1" ‖ job hash ‖ u32 execution ‖ content."""
+    return SIGNATURE_DOMAIN + job_hash + execution.to_bytes(4, "little") + content
 
 
 def _chain_place(spec: JobSpec) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from node.processor.project_terms import FIELDS as TERMS_FIELDS
 from node.processor.project_terms import Terms, TermsInvalid, read_terms
+from node.processor.runtimes.grants import is_grant
 from node.processor.runtimes.spec import RUNTIME_NAMES, Capabilities, Limits
 
 FILE_NAME = "heddle.toml"
@@ -58,6 +59,8 @@ class Project:
 
 
 def _read(path: Path, field: str, hint: str) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ProjectInvalid(f"{field}: {path} is not a file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -171,6 +174,9 @@ def _capabilities(granted: dict[str, Any]) -> Capabilities:
     hosts = granted.get("fetch", [])
     if not isinstance(hosts, list) or not all(isinstance(host, str) for host in hosts):
         raise ProjectInvalid("capabilities.fetch must be a list of texts")
+    for host in hosts:
+        if not is_grant(host):
+            raise ProjectInvalid(f"capabilities.fetch has {host!r}, an entry is host, host:port or *.domain")
     flags = {name: granted.get(name, False) for name in ("storage", "sign")}
     for name, flag in flags.items():
         if not isinstance(flag, bool):

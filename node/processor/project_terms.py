@@ -31,6 +31,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from node.processor.runtimes.grants import RequestInvalid, destination
+
 CHOICES = ("public", "known", "personal")
 NUMBER_MAX = (1 << 63) - 1
 START_DELAY_MAX_MS_DEFAULT = 120_000
@@ -91,8 +93,18 @@ def read_terms(raw: dict[str, Any], duration_ms: int) -> Terms:
         version_min=_whole(requirements, "requirements", "version_min", 0),
         attempts_max=_whole(retry, "retry", "attempts_max", 3),
         lost_max=_whole(retry, "retry", "lost_max", 3),
-        destinations=_texts(raw, "", "destinations"),
+        destinations=_webhooks(raw),
     )
+
+
+def _webhooks(raw: dict[str, Any]) -> tuple[str, ...]:
+    urls = _texts(raw, "", "destinations")
+    for url in urls:
+        try:
+            destination(url)
+        except RequestInvalid as error:
+            raise TermsInvalid(f"destinations: {url.rpartition('@')[2]}: {error}") from error
+    return urls
 
 
 def _table(raw: dict[str, Any], name: str, known: tuple[str, ...]) -> dict[str, Any]:

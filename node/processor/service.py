@@ -67,7 +67,7 @@ class ProcessorService:
         self.pool = RuntimePool(self.workers)
         self.guard = EgressGuard(f"{host}:{port}" for host, port in allow_destinations)
         self.submitter = Submitter(node.chain, node.transactions, pair)
-        self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers)
+        self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers, pair.sign)
         self.database = LevelDatabase(database)
         self._advert: Advert | None = None
         self.webhook = WebhookSender(self.guard, pair)

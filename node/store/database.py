@@ -8,13 +8,15 @@ has been checked already.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import plyvel
 
-from node.store.errors import DatabaseDamaged, DatabaseError, DatabaseLocked
+from node.store.errors import DatabaseDamaged, DatabaseError, DatabaseFull, DatabaseLocked
 
 CACHE_BYTES = 16 * 1024 * 1024
 WRITE_BUFFER_BYTES = 8 * 1024 * 1024
@@ -64,6 +66,12 @@ class Database(Protocol):
         """Release it; harmless when repeated."""
 
 
+def unusable(error: Exception) -> DatabaseError:
+    """What an error of LevelDB means: it says that the disk is full only in its text."""
+    text = str(error)
+    return DatabaseFull(text) if os.strerror(errno.ENOSPC) in text else DatabaseDamaged(text)
+
+
 def prefix_end(prefix: bytes) -> bytes | None:
     """The first key after all keys with `prefix`; None if there is none."""
     stripped = prefix.rstrip(b"\xff")
@@ -101,7 +109,7 @@ def _pairs(iterator: Any, prefix: bytes, limit: int | None) -> Iterator[tuple[by
             except StopIteration:
                 return
             except plyvel.Error as error:
-                raise DatabaseDamaged(str(error)) from error
+                raise unusable(error) from error
             if not pair[0].startswith(prefix):
                 return
             yield pair
@@ -118,7 +126,7 @@ class LevelSnapshot:
         try:
             value: bytes | None = self._source.get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise DatabaseDamaged(str(error)) from error
+            raise unusable(error) from error
         return value
 
     def iterate(
@@ -149,19 +157,19 @@ class LevelDatabase:
                 max_open_files=OPEN_FILES_MAX,
             )
         except plyvel.CorruptionError as error:
-            raise DatabaseDamaged(str(error)) from error
+            raise unusable(error) from error
         except plyvel.IOError as error:
             if "lock" in str(error).lower():
                 raise DatabaseLocked(f"{folder} is in use by another process: {error}") from error
-            raise DatabaseDamaged(str(error)) from error
+            raise unusable(error) from error
         except plyvel.Error as error:
-            raise DatabaseDamaged(str(error)) from error
+            raise unusable(error) from error
 
     def get(self, key: bytes) -> bytes | None:
         try:
             value: bytes | None = self._source.get(key, verify_checksums=True)
         except plyvel.Error as error:
-            raise DatabaseDamaged(str(error)) from error
+            raise unusable(error) from error
         return value
 
     def write(
@@ -175,6 +183,8 @@ class LevelDatabase:
         try:
             batch.write()
         except plyvel.Error as error:
+            if isinstance(unusable(error), DatabaseFull):
+                raise DatabaseFull(str(error)) from error
             raise DatabaseError(f"the database could not be written: {error}") from error
 
     def iterate(

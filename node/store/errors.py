@@ -80,5 +80,13 @@ class DatabaseDamaged(DatabaseError):
         self.problem = problem
 
 
+class DatabaseFull(DatabaseError):
+    """There is no room on the disk; nothing is damaged."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"no space is left for the database: {problem}. Free some and start again; nothing is lost")
+        self.problem = problem
+
+
 class DatabaseUnsuitable(DatabaseError):
     """The database is sound but belongs to another chain, schema or pruning mode."""

@@ -6,6 +6,7 @@ line, the body. A reply has the status number in place of the first line.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from node.processor.runtimes.spec import FetchReply, FetchRequest
@@ -20,6 +21,8 @@ HEADERS_REFUSED = frozenset(
     {"connection", "content-length", "host", "keep-alive", "proxy-authorization"}
     | {"te", "trailer", "transfer-encoding", "upgrade"},
 )
+HOST_LABEL_MAX = 63
+_HOST_CHARACTERS = frozenset("-_0123456789abcdefghijklmnopqrstuvwxyz")
 _TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz")
 
 
@@ -61,6 +64,27 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     if not 1 <= number <= 65_535:
         raise ValueError(f"port {number} is out of 1..65535")
     return host, number
+
+
+def is_grant(entry: str) -> bool:
+    """Whether an entry of a granted list can cover anything: `host`, `host:port`, `*.domain`, an address."""
+    try:
+        host, _ = split_host_port(entry)
+    except ValueError:
+        return False
+    name = host.removeprefix("*.")
+    if ":" in name or "[" in entry:
+        return _is_address(name)
+    labels = name.split(".")
+    return all(0 < len(label) <= HOST_LABEL_MAX and set(label) <= _HOST_CHARACTERS for label in labels)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def granted(hosts: tuple[str, ...], url: str) -> bool:

@@ -5,7 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.chain_spec import load_chain_spec
+from node.store.database import LevelDatabase
+from node.store.flush import Pruning
+from node.store.keys import STATE
+from node.store.startup import create_store
+from runtime.chain_spec import development_spec, load_chain_spec
 from tests.helpers.heddle_command import Heddle
 
 
@@ -55,6 +59,10 @@ def test_the_raw_form_is_the_same_chain(heddle: Heddle, tmp_path: Path) -> None:
         (("--validators", "alice", "--slot-ms", "1"), 4, "slotMs"),
         (("--validators", "alice", "--endow", "nobody"), 5, "endow"),
         (("--chain", "/nowhere/chain.json"), 5, "chain"),
+        (("--slot-ms", "500"), 4, "slot-ms"),
+        (("--slot-ms", "0"), 4, "slot-ms"),
+        (("--id", "mine"), 4, "id"),
+        (("--chain", "dev", "--endow", "//Zoe"), 4, "endow"),
     ],
 )
 def test_a_wrong_spec_is_refused_by_field(heddle: Heddle, arguments: tuple[str, ...], code: int, word: str) -> None:
@@ -68,3 +76,27 @@ def test_a_file_that_is_no_spec_is_refused(heddle: Heddle, tmp_path: Path) -> No
     (tmp_path / "chain.json").write_text('{"colour": 1}')
     code, error = heddle.error("chain", "build-spec", "--chain", str(tmp_path / "chain.json"))
     assert (code, "colour" in error["message"]) == (4, True)
+
+
+def test_the_development_spec_has_a_name(heddle: Heddle) -> None:
+    """`--chain dev` is the spec of `heddle node --dev`, as it is without options."""
+    assert heddle.run("chain", "build-spec", "--chain", "dev").stdout == heddle.run("chain", "build-spec").stdout
+
+
+def test_verify_reads_a_whole_database(heddle: Heddle, tmp_path: Path) -> None:
+    """A sound database is called sound; one with a record missing has its problem listed; others' folders are none."""
+    genesis = development_spec().build()
+    folder = tmp_path / "node" / "chains" / "dev" / "db"
+    database = LevelDatabase(folder)
+    create_store(database, genesis.header.encode(), genesis.header.hash(), genesis.state, Pruning()).close()
+    report = heddle.json("chain", "verify", str(tmp_path / "node"))
+    assert report["sound"]
+    assert report["state_keys"] == len(genesis.state)
+    database = LevelDatabase(folder)
+    victim = next(iter(database.iterate(STATE)))[0]
+    database.write((), (victim,), sync=True)
+    database.close()
+    broken = heddle.run("chain", "verify", str(tmp_path / "node"))
+    assert broken.code == 1
+    assert "problem_count    0" not in broken.stdout
+    assert heddle.run("chain", "verify", str(tmp_path)).code == 5

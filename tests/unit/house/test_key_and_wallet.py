@@ -72,7 +72,7 @@ def test_a_wallet_opens_with_its_password_only(heddle: Heddle, tmp_path: Path) -
     text = "".join(path.read_text() for path in heddle.home.rglob("*.json"))
     assert made["phrase"] not in text
     transfer = ("wallet", "transfer", "//Bob", "1", "--from", "savings", "--url", "http://127.0.0.1:1")
-    assert heddle.error(*transfer, "--password-file", str(tmp_path / "wrong"))[0] == 1
+    assert heddle.error(*transfer, "--password-file", str(tmp_path / "wrong"))[0] == 4
     assert heddle.error(*transfer)[0] == 4
     # With the right password it gets as far as the node, which is not there.
     code, error = heddle.error(*transfer, HEDDLE_PASSWORD="correct horse")

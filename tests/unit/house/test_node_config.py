@@ -8,6 +8,7 @@ import pytest
 from cli.errors import CliError, NotFound, Refused
 from cli.node_command import chain_of, node_key_of, pruning_of, the_one
 from node.config import BOOTNODES_MAX, NAME_CHARS_MAX, PORT_MAX, BadConfig, NodeConfig, parse_destination
+from tests.helpers.heddle_command import Heddle
 
 
 def test_the_defaults_are_substrate_s() -> None:
@@ -100,3 +101,11 @@ def test_pruning_is_a_number_or_archive() -> None:
     assert pruning_of("archive") is None
     with pytest.raises(Refused, match="state-pruning"):
         pruning_of("all")
+
+
+@pytest.mark.parametrize("text", ["foo=bar", "=info", "loud"])
+def test_a_bad_log_filter_is_refused(text: str, tmp_path: Path) -> None:
+    """A --log that names no level ends the command with its name, before a node starts."""
+    done = Heddle(tmp_path).run("node", "--dev", "--log", text)
+    assert done.code == 4
+    assert "log:" in done.stderr

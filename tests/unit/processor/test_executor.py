@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from node.blobs import Blobs, BlobStore
-from node.processor.executor import Executor, Finished, Work, chain_failure
+from node.keys.pair import from_uri
+from node.processor.executor import Executor, Finished, Work, chain_failure, signing_message
 from node.processor.runtimes import outcome as runs
 from node.processor.runtimes.pool import RuntimePool
 from pallets.jobs import failure as classes
@@ -28,6 +29,7 @@ from pallets.jobs.types import (
     RuntimeKind,
     Trusted,
 )
+from runtime.crypto import Scheme, verify
 from tests.helpers.chain_lab import FIRST_SLOT, SLOT_MS
 from tests.helpers.processor_lab import ProcessorLab
 from tests.sim.network import Switchboard
@@ -209,5 +211,24 @@ def test_limits_beyond_the_sandbox_are_not_accepted(tmp_path: Path, field: str, 
         assert executor.accepts(spec)
         assert not executor.accepts(replace(spec, resources=replace(spec.resources, **{field: value})))
         assert not executor.accepts(replace(spec, runtime=RuntimeKind.NATIVE))
+
+    with_pools(test, tmp_path)
+
+
+def test_a_signature_names_the_job(tmp_path: Path) -> None:
+    """What a script has signed verifies by the processor's account, for its own job and execution only."""
+    pair = from_uri("//Ferdie")
+    script = b"export function main() { return heddle.sign('paid') }"
+
+    async def test(executor: Executor) -> None:
+        executor.sign = pair.sign
+        granted = replace(NO_CAPABILITIES, sign=True)
+        item = work(executor, tmp_path, RuntimeKind.JAVASCRIPT, script, capabilities=granted)
+        output = succeeded(await executor.run(item)).output
+        assert isinstance(output, InlineOutput)
+        message = signing_message(JOB, 3, b"paid")
+        assert verify(Scheme.ED25519, pair.public, message, output.data)
+        assert not verify(Scheme.ED25519, pair.public, signing_message(JOB, 4, b"paid"), output.data)
+        assert not verify(Scheme.ED25519, pair.public, b"paid", output.data)
 
     with_pools(test, tmp_path)

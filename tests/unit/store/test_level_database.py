@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from node.store.database import Database, LevelDatabase, Snapshot, prefix_end
-from node.store.errors import DatabaseDamaged, DatabaseError, DatabaseLocked, DatabaseUnsuitable
+from node.store.database import Database, LevelDatabase, Snapshot, prefix_end, unusable
+from node.store.errors import DatabaseDamaged, DatabaseError, DatabaseFull, DatabaseLocked, DatabaseUnsuitable
 from node.store.flush import Pruning
 from node.store.startup import create_store, is_initialised, open_store
 from tests.helpers.store_chain import Made, check_state, import_made, make_block, make_genesis
@@ -201,3 +201,11 @@ def test_a_flipped_bit_in_a_table_is_found_on_reading(tmp_path: Path) -> None:
             list(source.iterate(b"key"))
     snapshot.close()
     database.close()
+
+
+def test_a_full_disk_is_no_damage() -> None:
+    """LevelDB's text for a full disk becomes DatabaseFull, which tells nobody to remove the database."""
+    full = unusable(OSError("IO error: /chains/dev/db/000003.log: No space left on device"))
+    assert isinstance(full, DatabaseFull)
+    assert "remov" not in str(full)
+    assert isinstance(unusable(OSError("Corruption: bad block")), DatabaseDamaged)
