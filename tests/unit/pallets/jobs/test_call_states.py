@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pallets.jobs import errors
+from pallets.jobs import errors, types
 from pallets.jobs.failure import Declined
 from runtime.errors import DispatchError
 from runtime.pallet import Signed
-from tests.helpers.job_world import ALICE, HDL, PROCESSORS, World, account, success
+from tests.helpers.job_world import ALICE, HDL, PROCESSORS, SCRIPT, World, account, success
 
 ONE, TWO = PROCESSORS[:2]
 STRANGER = account("a stranger with money")
@@ -22,7 +22,7 @@ def absent(world: World) -> int:
 
 def open_(world: World) -> int:
     """Registered."""
-    return world.register(spec=world.spec(slots=1))
+    return world.register(spec=world.spec(slots=1, mutability=types.Editor(ALICE)))
 
 
 def offered(world: World) -> int:
@@ -80,6 +80,8 @@ OWNERS: dict[str, Callable[[World, int], tuple[Any, ...]]] = {
     "resume": lambda _world, job: (job,),
     "top_up": lambda _world, job: (job, HDL),
     "extend": lambda world, job: (job, world.system.now_ms + 200_000),
+    "edit_script": lambda _world, job: (job, SCRIPT),
+    "transfer_editor": lambda _world, job: (job, STRANGER),
 }
 PROCESSORS_OWN: dict[str, Callable[[World, int], tuple[Any, ...]]] = {
     "acknowledge": lambda _world, job: (job, 0, 0, None),
@@ -87,6 +89,7 @@ PROCESSORS_OWN: dict[str, Callable[[World, int], tuple[Any, ...]]] = {
     "resign": lambda _world, job: (job, 0, 0),
     "started": lambda _world, job: (job, 0, 0, 0, 1),
     "progress": lambda _world, job: (job, 0, 0, 0, 1, 500),
+    "checkpoint": lambda _world, job: (job, 0, 0, 0, 1, SCRIPT),
     "report": lambda _world, job: (job, 0, 0, 0, 1, success()),
 }
 ANYONES: dict[str, Callable[[World, int], tuple[Any, ...]]] = {"poke": lambda _world, job: (job,)}
@@ -99,11 +102,22 @@ TABLE: dict[str, tuple[Error, ...]] = {
     "resume": (errors.JobNotFound, *[errors.NotPaused] * 4, None, *ENDED),
     "top_up": (errors.JobNotFound, None, None, None, None, None, *ENDED),
     "extend": (errors.JobNotFound, None, None, None, None, None, *ENDED),
+    "edit_script": (errors.JobNotFound, *[errors.NothingToEdit] * 5, *ENDED),
+    "transfer_editor": (errors.JobNotFound, *[None] * 5, *ENDED),
     "acknowledge": (errors.JobNotFound, NOT_HIS, None, *[errors.NotOffered] * 3, *ENDED),
     "decline": (errors.JobNotFound, NOT_HIS, None, *[errors.NotOffered] * 3, *ENDED),
     "resign": (errors.JobNotFound, NOT_HIS, errors.NotAcknowledged, None, None, None, *ENDED),
     "started": (errors.JobNotFound, NOT_HIS, errors.NotAcknowledged, None, errors.NotScheduled, None, *ENDED),
     "progress": (
+        errors.JobNotFound,
+        NOT_HIS,
+        errors.NotAcknowledged,
+        errors.NotRunning,
+        None,
+        errors.NotRunning,
+        *ENDED,
+    ),
+    "checkpoint": (
         errors.JobNotFound,
         NOT_HIS,
         errors.NotAcknowledged,
@@ -156,6 +170,8 @@ def test_a_stranger_gets_nowhere(call: str, state: Callable[[World], int]) -> No
     others = (STRANGER, TWO, ONE) if call in OWNERS else (STRANGER, TWO, ALICE)
     for who in others:
         wanted: Error = errors.NotOwner if call in OWNERS else errors.NotTheProcessor
+        if call in ("edit_script", "transfer_editor"):
+            wanted = errors.NotEditor
         if state in (absent, done, cancelled):
             wanted = errors.JobNotFound if state is absent else errors.JobEnded
         assert refusal(world, call, who, job) is wanted
