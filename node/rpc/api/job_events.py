@@ -17,6 +17,7 @@ from node.store.records import Head
 from pallets.jobs.queries import job_view
 from pallets.jobs.records import LIVE_STATES
 from runtime.heddle import Heddle
+from runtime.pallet import Event
 
 TOLD_BLOCKS_MAX = 1_024
 """Blocks with events of one job that are told as final later; beyond that the oldest are forgotten."""
@@ -44,6 +45,17 @@ class JobEvents:
             raise EventsDiscarded(STATE_DISCARDED, f"Events already discarded for block {head.number}")
         place = place_of(self.chain, head).json()
         return [{**place, **event} for event in self._matching(raw, job)]
+
+    def jobs_in(self, head: Head, kind: type = Event) -> list[int]:
+        """The jobs that a stored block's events of a kind tell of, each once. Raises EventsDiscarded, UnknownBlock."""
+        if head.number == 0:
+            return []
+        raw = self.chain.store.events(head.hash)
+        if raw is None:
+            raise EventsDiscarded(STATE_DISCARDED, f"Events already discarded for block {head.number}")
+        records = self._codec.decode(raw)
+        found = (getattr(one.event, "job", None) for one in records if isinstance(one.event, kind))
+        return list(dict.fromkeys(job for job in found if isinstance(job, int)))
 
     def _matching(self, raw: bytes, job: int) -> Iterator[dict[str, Any]]:
         for number, record in enumerate(self._codec.decode(raw)):

@@ -18,6 +18,7 @@ from node.rpc.api.job_json import (
     job_not_found,
     readable,
 )
+from node.rpc.api.owner_events import JobFilter, OwnerFollower
 from node.rpc.api.state_api import state_error
 from node.rpc.errors import InvalidParams, RpcError
 from node.rpc.methods import Methods
@@ -27,6 +28,7 @@ from node.store.errors import StateDiscarded, UnknownBlock
 from node.store.records import Head
 from pallets.jobs.bounds import SLOTS_MAX
 from pallets.jobs.queries import LISTED_MAX, executions_of, job_view, processor_view, processors, recent_jobs
+from pallets.jobs.records import JobState
 from pallets.matching.explain import explain
 from runtime.heddle import Heddle
 
@@ -57,6 +59,9 @@ class JobsApi:
         methods.register("jobs_byHash", self.by_hash)
         methods.register("jobs_events", self.events)
         methods.register_subscription("jobs_subscribe", "jobs_unsubscribe", "jobs_update", self.subscribe)
+        methods.register_subscription(
+            "jobs_subscribeOwner", "jobs_unsubscribeOwner", "jobs_ownerUpdate", self.subscribe_owner
+        )
         methods.register("processors_list", self.list_processors)
         methods.register("processors_get", self.get_processor)
 
@@ -163,6 +168,14 @@ class JobsApi:
         id_hash = hash_of(runtime, job_at(runtime, id))
         JobFollower(self.chain, self._events, subscription, id_hash).start()
 
+    async def subscribe_owner(self, subscription: Subscription, owner: Any = None, states: Any = None) -> None:
+        """The latest 50 jobs of an owner (or of all) in the given states, and each whenever its state changes.
+
+        Notifications by `kind`: job, left (it is in none of the states any more), and ended, once its end is final.
+        """
+        only = None if owner is None else account(owner, "owner")
+        OwnerFollower(self.chain, self._events, subscription, JobFilter(only, _states(states))).start()
+
     # Processors.
 
     async def list_processors(self, limit: Any = LISTED_DEFAULT, at: Any = None) -> list[dict[str, Any]]:
@@ -200,6 +213,16 @@ def job_at(runtime: Heddle, value: Any) -> int:
     if runtime.jobs.jobs.find(job) is None:
         raise job_not_found(job)
     return job
+
+
+def _states(value: Any) -> frozenset[JobState]:
+    """Job states by name; empty for all."""
+    known = {state.name.lower(): state for state in JobState}
+    if value is None:
+        return frozenset()
+    if not isinstance(value, list) or len(value) > len(known) or any(name not in known for name in map(str, value)):
+        raise InvalidParams("states", f"expected a list of {', '.join(known)}")
+    return frozenset(known[name] for name in value)
 
 
 def _filter(value: dict[str, Any], limit: Any, field: str) -> tuple[Any, Any]:

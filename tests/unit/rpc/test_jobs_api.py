@@ -54,17 +54,17 @@ class Client:
         result = await found.function(*found.arguments(named or list(params)))
         return json.loads(json.dumps(result))
 
-    async def subscribe(self, nursery: trio.Nursery, job: Any) -> Subscription:
-        """jobs_subscribe; notifications go to `pushed`."""
+    async def subscribe(self, nursery: trio.Nursery, *params: Any, method: str = "jobs_subscribe") -> Subscription:
+        """Follow a job, or what another subscription follows; pushes land in `pushed`."""
 
         def keep(data: bytes) -> bool:
             self.pushed.append(json.loads(data)["params"]["result"])
             return True
 
         subscription = Subscription("1", "jobs_update", keep, nursery, logger("rpc"))
-        found = self.methods.find("jobs_subscribe")
+        found = self.methods.find(method)
         assert found is not None
-        await found.function(subscription, *found.arguments([job]))
+        await found.function(subscription, *found.arguments(list(params)))
         subscription.open()
         return subscription
 
@@ -274,6 +274,61 @@ def test_an_ended_and_final_job_ends_the_subscription_at_once(tmp_path: Path) ->
             await client.subscribe(nursery, 0)
         assert [push["kind"] for push in client.pushed] == ["view", "ended"]
         assert client.pushed[1]["end"] == "JobCancelled"
+
+    trio.run(run)
+
+
+def test_the_jobs_of_an_owner_are_followed_by_state(tmp_path: Path) -> None:
+    """Present jobs at once, others as they come; a job that leaves the states says so; a final end is told once."""
+
+    async def run() -> None:
+        lab = Lab(tmp_path)
+        client, work = Client(lab), Work(lab)
+        later = lab.clock.now_ms() + 200 * SLOT_MS
+        work.send(BOB, "Jobs", "register", job_spec(later))
+        work.send(CHARLIE, "Jobs", "register", job_spec(later))
+        await work.blocks()
+        async with trio.open_nursery() as nursery:
+            await client.subscribe(nursery, BOB.address, ["open", "cancelled"], method="jobs_subscribeOwner")
+            await trio.testing.wait_all_tasks_blocked()
+            work.send(BOB, "Jobs", "register", job_spec(later))
+            await work.blocks()
+            bobs = [job["id"] for job in await client.call("jobs_list", BOB.address)]
+            (charlies,) = await client.call("jobs_list", CHARLIE.address)
+            work.send(CHARLIE, "Jobs", "cancel", charlies["id"])
+            work.send(BOB, "Jobs", "cancel", bobs[0])
+            await work.blocks(2)
+            lab.finalise()
+            await trio.testing.wait_all_tasks_blocked()
+            lab.finalise()
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.cancel_scope.cancel()
+        told = [(push["kind"], push["id"]) for push in client.pushed]
+        assert told == [("job", bobs[1]), ("job", bobs[0]), ("job", bobs[0]), ("ended", bobs[0])]
+        assert [push["job"]["state"] for push in client.pushed[:3]] == ["open", "open", "cancelled"]
+        assert client.pushed[3]["end"] == "JobCancelled"
+
+    trio.run(run)
+
+
+def test_a_job_that_leaves_the_chain_is_told_to_have_left(tmp_path: Path) -> None:
+    """When the block of its registration is retracted, the job has left without a state."""
+
+    async def run() -> None:
+        lab = Lab(tmp_path)
+        client, work = Client(lab), Work(lab)
+        base = await lab.author_block()
+        work.send(BOB, "Jobs", "register", job_spec(lab.clock.now_ms() + 200 * SLOT_MS))
+        await work.blocks()
+        async with trio.open_nursery() as nursery:
+            await client.subscribe(nursery, None, ["open"], method="jobs_subscribeOwner")
+            await trio.testing.wait_all_tasks_blocked()
+            first = await lab.import_made(base.hash(), lab.tick())
+            await lab.import_made(first.hash(), lab.tick())
+            await trio.testing.wait_all_tasks_blocked()
+            assert [(push["kind"], push["id"]) for push in client.pushed] == [("job", 0), ("left", 0)]
+            assert client.pushed[-1]["state"] is None
+            nursery.cancel_scope.cancel()
 
     trio.run(run)
 
