@@ -3,14 +3,16 @@
 All take the same options and the same steps: find the job, make the call, dry-run it, sign it, show what came of it.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.errors import CliError, Refused
+from cli.errors import CliError, NotFound, Refused
 from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, fields, note
@@ -39,6 +41,15 @@ class Signing:
     password_file: PasswordFileOption = None
     url: UrlOption = DEFAULT_URL
     as_json: JsonOption = False
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is particular to one call: its arguments, a question before it is signed, what must be done before."""
+
+    arguments: Arguments
+    prepare: Callable[["ChainClient"], object] = lambda _chain: None
+    question: str = ""
 
 
 def signed(function: Callable[..., None]) -> Callable[..., None]:
@@ -80,7 +91,7 @@ def top_up(
     from cli.amounts import parse_amount
 
     units = parse_amount(amount)
-    perform(job, signing, "Jobs", "top_up", lambda _chain, _view: (units,))
+    perform(job, signing, "Jobs", "top_up", Steps(lambda _chain, _view: (units,)))
 
 
 @app.command()
@@ -101,7 +112,55 @@ def extend(
             return (until_ms,)
         return (end_after(view["spec"]["schedule"], view["job"]["executions"] + (executions or 0)),)
 
-    perform(job, signing, "Jobs", "extend", end)
+    perform(job, signing, "Jobs", "extend", Steps(end))
+
+
+@app.command("edit-script")
+@signed
+def edit_script(
+    job: JobArgument, script: Annotated[Path, typer.Argument(metavar="FILE", help="The new script.")], signing: Signing
+) -> None:
+    """Replace the script of all executions that start in ten minutes or later; only the job's editor may."""
+    from cli.blob_client import LocalBlob, upload
+    from pallets.jobs.types import Blob
+
+    try:
+        content = LocalBlob(script.name, script.read_bytes())
+    except OSError as error:
+        raise NotFound(f"file: {error}", "give the path of the new script") from error
+    blob = Blob(content.cid, len(content.data))
+    steps = Steps(lambda _chain, _view: (blob,), lambda chain: upload(chain.rpc, content))
+    perform(job, signing, "Jobs", "edit_script", steps)
+
+
+@app.command("transfer-editor")
+@signed
+def transfer_editor(
+    job: JobArgument,
+    editor: Annotated[str, typer.Argument(help="Who edits from now on: a wallet, address or key.")],
+    signing: Signing,
+) -> None:
+    """Have somebody else edit the job's script from now on; only its present editor may, and cannot take it back."""
+    from cli.accounts import account_of
+
+    account = account_of(editor, "editor")
+    steps = Steps(lambda _chain, _view: (account,), question=f"Give the script's editing away to {editor} for good?")
+    perform(job, signing, "Jobs", "transfer_editor", steps)
+
+
+@app.command()
+@signed
+def accept(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, signing: Signing) -> None:
+    """Take a reported result at once, without waiting for the end of its window."""
+    perform(job, signing, "Verification", "accept", Steps(lambda _chain, _view: (execution, slot)))
+
+
+@app.command()
+@signed
+def reject(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, signing: Signing) -> None:
+    """Do not take a reported result. If the job is deterministic, a jury decides, for which you bond."""
+    question = f"Reject the result of execution {execution} on slot {slot}?"
+    perform(job, signing, "Verification", "reject", Steps(lambda _chain, _view: (execution, slot), question=question))
 
 
 def end_after(schedule: dict[str, int], executions: int) -> int:
@@ -109,16 +168,24 @@ def end_after(schedule: dict[str, int], executions: int) -> int:
     return schedule["start_ms"] + (executions - 1) * schedule["interval_ms"] + 1
 
 
+def require_confirmed(question: str, job: int, signing: Signing) -> None:
+    """Ask on the terminal whether it is meant; Refused if nobody is there to answer, CliError if it is not."""
+    if not question or signing.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Refused(f"{question} Nobody is here to answer", "add --yes")
+    if not typer.confirm(f"{question} (job {job})", err=True):
+        raise CliError("not done: it was not confirmed", "repeat it with --yes to answer beforehand")
+
+
 def perform(
     job: str,
     signing: Signing,
     pallet: str,
     name: str,
-    arguments: Arguments = lambda _chain, _view: (),
-    *,
-    question: str = "",
+    steps: Steps | None = None,
 ) -> None:
-    """One call about a job, from the dry run to the block that has it; `question` is asked before it is signed."""
+    """One call about a job, from the dry run to the block that has it."""
     from cli.amounts import format_amount
     from cli.chain_client import ChainClient
     from cli.job_submission import signer_for
@@ -128,15 +195,16 @@ def perform(
         view = view_of(chain.rpc, job)
         number = view["id"]
         signer = signer_for(chain, the_signer(signing.wallet, signing.suri), signing.password_file)
-        call = chain.call(pallet, name, number, *arguments(chain, view))
+        steps = steps or Steps(lambda _chain, _view: ())
+        call = chain.call(pallet, name, number, *steps.arguments(chain, view))
         checked = chain.require(call, signer.public)
         if signing.dry_run:
             document: dict[str, Any] = {"job": number, "ok": True, "fee": checked.fee, "signer": signer.address}
             shown = {"job": number, "allowed": "yes", "fee": format_amount(checked.fee), "signer": signer.address}
             emit(document, as_json=signing.as_json, human=fields(shown))
             return
-        if question and not signing.yes and not typer.confirm(f"{question} (job {number})", err=True):
-            raise CliError("not done: it was not confirmed", "repeat it with --yes to answer beforehand")
+        require_confirmed(steps.question, number, signing)
+        steps.prepare(chain)
         heard = lambda step: note(f"  {step}", as_json=signing.as_json)  # noqa: E731 - the step's name, said once
         done = chain.send(call, signer, finalized=False, watch=heard)
         after = view_of(chain.rpc, str(number))["job"]
