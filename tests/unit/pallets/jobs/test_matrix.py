@@ -12,7 +12,8 @@ from runtime.errors import BadOrigin, PalletError
 from runtime.pallet import CallDefinition, Inherent, Root, RuntimeCall, Signed
 from runtime.scale.codec import ScaleError
 from tests.helpers.extreme_values import REGISTRY, extremes, hints_of, too_much
-from tests.helpers.job_world import ADVERT, ALICE, PROCESSORS, World
+from tests.helpers.job_world import ADVERT, ALICE, PROCESSORS, World, account
+from tests.helpers.scale_samples import Pick, fields_sample, first, last
 
 SPECS = dict(extremes(World().spec(), JobSpec))
 ADVERTS = dict(extremes(ADVERT, Advert))
@@ -99,3 +100,25 @@ def test_each_call_is_for_signed_origins_only(name: str) -> None:
         with pytest.raises(BadOrigin):
             world.runtime.dispatch_in_layer(RuntimeCall(definition, ()), origin)
         assert world.state.mark() == mark
+
+
+NEEDS_NOTHING = ("Processors.register", "Processors.sponsor")
+"""Whoever comes first may become a processor or pay for its own ones."""
+
+
+@pytest.mark.parametrize("pick", [first, last], ids=["first", "last"])
+@pytest.mark.parametrize("name", CALLS)
+def test_a_stranger_can_do_nothing_to_what_is_not_there(name: str, pick: Pick) -> None:
+    """Every call with made-up arguments, by an account that has money and nothing else, is refused by a typed error."""
+    world, stranger = World(), account("a stranger with money")
+    world.balances.issue(stranger, 10**15)
+    definition: CallDefinition = CALLS[name]
+    arguments, _ = definition.decode_from(fields_sample(tuple(codec for _, codec, _ in definition.fields), pick), 0)
+    mark, refused = world.state.mark(), False
+    try:
+        world.runtime.dispatch_in_layer(RuntimeCall(definition, arguments), Signed(stranger))
+    except PalletError:
+        refused = True
+        assert world.state.mark() == mark
+    assert refused is (name not in NEEDS_NOTHING)
+    world.check()
