@@ -287,8 +287,36 @@ class Escrow(Pallet):
 
     def pay_late_cancel(self, job: int, ask: int, processor: bytes, elapsed_ms: int, duration_ms: int) -> int:
         """M5: pro rata of a running execution, at least the cancel share; that share for one about to start."""
+        return self._pay(job, "reward", processor, self.late_cancel_of(ask, elapsed_ms, duration_ms))
+
+    def late_cancel_of(self, ask: int, elapsed_ms: int, duration_ms: int) -> int:
+        """What a run is worth that is broken off."""
         pro_rata = -(-ask * min(elapsed_ms, duration_ms) // duration_ms)
-        return self._pay(job, "reward", processor, min(ask, max(_ppm(ask, self.rates.get().cancel_ppm), pro_rata)))
+        return min(ask, max(_ppm(ask, self.rates.get().cancel_ppm), pro_rata))
+
+    def pay_spare(self, job: int, target: bytes, amount: int) -> None:
+        """Pay from the spare pot; what it lacks the payer adds first. Raises DepositNotAvailable."""
+        missing = amount - self.ledgers.get(job).pots.spare
+        if missing > 0:
+            self.top_up(job, missing)
+        self._pay(job, "spare", target, amount)
+
+    def rededicate(self, job: int, wanted: Pots) -> bool:
+        """Divide what a job still holds anew: results first, then error shares and friction as far as it reaches.
+
+        Storage stays, the rest is spare. False, with nothing changed, if results cannot be paid in full.
+        """
+        ledger = self.ledgers.get(job)
+        storage = ledger.pots.storage
+        left = ledger.pots.total() - storage - wanted.reward - wanted.verify - wanted.gas
+        if left < 0:
+            return False
+        friction = min(wanted.friction, left)
+        error = min(wanted.error, left - friction)
+        spare = left - friction - error
+        pots = replace(wanted, error=error, friction=friction, storage=storage, spare=spare)
+        self.ledgers.put(job, replace(ledger, pots=pots))
+        return True
 
     def pay_input_unavailable(self, job: int, reward: int, processor: bytes) -> int:
         """The effort of a processor that declined because an input could not be had."""

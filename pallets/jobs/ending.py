@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pallets.jobs import lanes
+from pallets.jobs import fallback, lanes
 from pallets.jobs.events import ExecutionCancelled, JobClosing, JobDone, JobForgotten
 from pallets.jobs.failure import NodeLost
 from pallets.jobs.records import (
@@ -33,6 +33,8 @@ END_STATES = {
 
 def end_of(job: Job, accepted_min: int | None) -> JobEnd:
     """How a job whose executions are all over ends. What an outage skipped is not required for success."""
+    if job.fell_back:
+        return JobSucceeded() if job.accepted == job.slots else JobFailed(job.last_failure or NodeLost())
     wanted = job.slots * job.executions if accepted_min is None else accepted_min
     if job.accepted and job.accepted >= wanted - job.skipped:
         return JobSucceeded()
@@ -64,7 +66,9 @@ def finish_if_over(store: JobStore, id: int) -> None:
     if job.closing is not None:
         _end(store, id, job, job.closing)
     elif job.closed == job.slots * job.executions:
-        finish(store, id, end_of(job, store.specs.get(id).accepted_min))
+        end = end_of(job, store.specs.get(id).accepted_min)
+        if not fallback.begin(store, id, end):
+            finish(store, id, end)
 
 
 def _end(store: JobStore, id: int, job: Job, end: JobEnd) -> None:

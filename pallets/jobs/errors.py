@@ -315,6 +315,12 @@ class CheckpointNotAllowed(PalletError):
     index = 43
 
 
+class PreemptionNotAllowed(PalletError):
+    """The other job did not agree to be interrupted, is not so much less urgent, or was interrupted too often."""
+
+    index = 44
+
+
 ERRORS = (
     NotYetSupported,
     OutOfBounds,
@@ -360,4 +366,5 @@ ERRORS = (
     NothingToEdit,
     TooManyVersions,
     CheckpointNotAllowed,
+    PreemptionNotAllowed,
 )

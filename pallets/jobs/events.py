@@ -311,6 +311,24 @@ class CheckpointStored(Event):
     state: Blob
 
 
+@dataclass(slots=True)
+class JobFellBack(Event):
+    """A job that failed runs its fallback instead."""
+
+    job: U64
+
+
+@dataclass(slots=True)
+class JobPreempted(Event):
+    """A job took the processor of another one's slot and paid `paid` for what it had done there."""
+
+    job: U64
+    victim: U64
+    victim_slot: U8
+    processor: AccountId
+    paid: U128
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -344,4 +362,6 @@ EVENTS = (
     ScriptEdited,
     EditorChanged,
     CheckpointStored,
+    JobFellBack,
+    JobPreempted,
 )

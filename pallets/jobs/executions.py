@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pallets.jobs import bounds, ending
 from pallets.jobs.events import AttemptFailed, ExecutionScheduled, SlotClosed
-from pallets.jobs.failure import Failure, NodeLost, RunTimeout, may_differ_next_time
+from pallets.jobs.failure import Failure, NodeLost, Preempted, RunTimeout, may_differ_next_time
 from pallets.jobs.records import Execution, ExecutionState, JobState, Slot, SlotState
 from pallets.jobs.schedule import START_GRACE_SLOTS, backoff_ms, start_of
 from pallets.jobs.store import JobStore
@@ -106,13 +106,15 @@ def give_time(store: JobStore, id: int, number: int) -> None:
 def end_attempt(store: JobStore, id: int, number: int, execution: int, failure: Failure, message: str = "") -> None:
     """An attempt gave no result: make another after the back-off, or close the execution if a budget is used up.
 
-    NodeLost uses up `lost_max`, everything else `attempts_max`; what would come out the same is not tried again.
+    NodeLost uses up `lost_max`, Preempted nothing, everything else `attempts_max`; what would come out the same is not
+    tried again.
     """
     spec = store.specs.get(id)
     record = store.executions.get((id, number, execution))
-    lost = isinstance(failure, NodeLost)
-    attempts_left = record.attempts_left - (not lost)
-    final = (record.lost_left == 0 if lost else attempts_left == 0) or not may_differ_next_time(failure)
+    lost, blameless = isinstance(failure, NodeLost), isinstance(failure, Preempted)
+    attempts_left = record.attempts_left - (not lost and not blameless)
+    used_up = record.lost_left == 0 if lost else attempts_left == 0
+    final = (used_up and not blameless) or not may_differ_next_time(failure)
     store.emit(AttemptFailed(id, execution, number, record.attempt, failure, message, final))
     if final:
         states: dict[type[Failure], ExecutionState] = {
@@ -122,7 +124,7 @@ def end_attempt(store: JobStore, id: int, number: int, execution: int, failure: 
         state = states.get(type(failure), ExecutionState.FAILED)
         close(store, id, number, execution, replace(record, state=state, failure=failure))
         return
-    due = store.system.now_ms + backoff_ms(spec.retry, record.attempt)
+    due = store.system.now_ms + (0 if blameless else backoff_ms(spec.retry, record.attempt))
     retry = replace(
         record,
         state=ExecutionState.SCHEDULED,

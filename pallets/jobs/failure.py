@@ -142,6 +142,12 @@ class OwnerRejected(Failure):
     """The job's owner did not accept the result."""
 
 
+@variant(18)
+@dataclass(frozen=True, slots=True)
+class Preempted(Failure):
+    """An urgent job took the processor; this one had agreed to it and loses no attempt."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,

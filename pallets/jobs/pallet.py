@@ -19,7 +19,6 @@ from pallets.agenda import Agenda
 from pallets.beacon import Beacon
 from pallets.escrow import Escrow
 from pallets.jobs import bounds, checks, ending, executions, lanes, settling, slots, terms
-from pallets.jobs.consumer import ConsumerCalls
 from pallets.jobs.errors import (
     AgendaOverloaded,
     CheckpointNotAllowed,
@@ -51,6 +50,7 @@ from pallets.jobs.events import (
 )
 from pallets.jobs.failure import JOBS_OWN_FAULT, REPORTABLE, Declined, Failure, InputUnavailable, NodeLost
 from pallets.jobs.modes import commits, is_compared, is_result
+from pallets.jobs.preempting import PreemptCalls
 from pallets.jobs.records import (
     Execution,
     ExecutionState,
@@ -92,7 +92,7 @@ def register_weight(spec: JobSpec) -> int:
     return REGISTER_PS + named * NAMED_PS
 
 
-class Jobs(ConsumerCalls):
+class Jobs(PreemptCalls):
     """The calls of jobs."""
 
     def __init__(
@@ -173,6 +173,7 @@ class Jobs(ConsumerCalls):
             last_failure=None,
             wake=0,
             seed=ZERO_HASH,
+            fell_back=False,
             paused_at=None,
             leave_until_ms=0,
             awaiting=0,

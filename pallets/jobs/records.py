@@ -110,6 +110,7 @@ class Job:
     `vacant`, `acknowledged` and `closed_slots` count slots; `closed`, `accepted` and `skipped` (execution, slot) pairs.
     `wake` is the chain slot at which the agenda looks at the job. `_at` fields and deadlines are in A. `seed` is drawn
     from the beacon when the job is assigned, after every promise was signed: it feeds the chance that scripts see.
+    `fell_back`: its last execution is that of its fallback.
     `paused_at` is set while the job is paused. Until `leave_until_ms` processors may resign freely, because the owner
     changed what they had promised.
     `awaiting` counts results that are not judged yet; `closing` is the end that waits for them.
@@ -141,6 +142,7 @@ class Job:
     last_failure: Failure | None
     wake: U64
     seed: Hash
+    fell_back: bool
     paused_at: U64 | None
     leave_until_ms: U64
     awaiting: U32

@@ -19,7 +19,7 @@ from pallets.jobs.events import (
     SlotVacated,
 )
 from pallets.jobs.executions import COMING_UP_MS
-from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, RunTimeout, SecretsUnavailable
+from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, Preempted, RunTimeout, SecretsUnavailable
 from pallets.jobs.modes import bond_multiple
 from pallets.jobs.records import (
     LIVE_STATES,
@@ -172,7 +172,8 @@ def vacate(store: JobStore, id: int, number: int, reason: Failure, lost: dict[in
         if execution in lost:
             executions.end_attempt(store, id, number, execution, lost[execution])
         elif state in running:
-            executions.end_attempt(store, id, number, execution, NodeLost())
+            failure = reason if isinstance(reason, Preempted) else NodeLost()
+            executions.end_attempt(store, id, number, execution, failure)
 
 
 def advance(store: JobStore, id: int, number: int) -> None:
@@ -307,7 +308,7 @@ def advance_job(store: JobStore, id: int) -> None:
     job, spec, clock = store.jobs.get(id), store.specs.get(id), store.agenda.now()
     if job.closed_slots == job.slots:
         return
-    latest_start = spec.schedule.start_ms + spec.schedule.start_delay_max_ms
+    latest_start = terms.latest_start_ms(job, spec)
     expiry = None
     if job.state is JobState.WAITING:
         expiry = Expiry.QUEUE if clock >= job.queue_deadline else None

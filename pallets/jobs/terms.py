@@ -1,8 +1,8 @@
 """What follows from a specification: the deposit and the deadlines, at registration and when the terms change."""
 
 from pallets.escrow import Pots
-from pallets.jobs.records import JobState
-from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms
+from pallets.jobs.records import Job, JobState
+from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms, start_of
 from pallets.jobs.store import JOB_KIND, JobStore
 from pallets.jobs.types import Adaptive, JobSpec, Reexecution
 
@@ -40,10 +40,11 @@ def rearm_job(store: JobStore, id: int) -> None:
     if job.state is JobState.WAITING:
         due = job.queue_deadline + offset
     elif job.state is not JobState.ASSIGNED:
-        due = min(due, job.queue_deadline + offset, first_slot_after(spec, store.system.slot_ms))
+        due = min(due, job.queue_deadline + offset, latest_start_ms(job, spec) // store.system.slot_ms + 1)
     store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, job.wake, due))
 
 
-def first_slot_after(spec: JobSpec, slot_ms: int) -> int:
-    """The first chain slot in which the first start and its delay are over."""
-    return (spec.schedule.start_ms + spec.schedule.start_delay_max_ms) // slot_ms + 1
+def latest_start_ms(job: Job, spec: JobSpec) -> int:
+    """When the first start of a job that is not assigned yet, and its delay, are over."""
+    first = job.executions - 1 if job.fell_back else 0
+    return start_of(spec.schedule, 0, first) + spec.schedule.start_delay_max_ms

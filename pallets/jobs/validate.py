@@ -1,5 +1,7 @@
 """Whether a JobSpec is one that the chain can carry out: each rule has its own error, and nothing is stored before."""
 
+from dataclasses import replace
+
 from pallets.jobs import bounds
 from pallets.jobs.errors import (
     DurationPastInterval,
@@ -29,6 +31,7 @@ from pallets.jobs.types import (
     Chain,
     Competing,
     Credibility,
+    Fallback,
     JobSpec,
     Known,
     OwnerAccept,
@@ -58,7 +61,20 @@ def check_spec(spec: JobSpec, now_ms: int) -> int:
     check_bounds(spec, executions)
     check_verification(spec, executions)
     check_life(spec, executions)
+    if spec.fallback is not None:
+        check_fallback(spec, spec.fallback, executions)
     return executions
+
+
+def check_fallback(spec: JobSpec, fallback: Fallback, executions: int) -> None:
+    """It must be a script that the mode allows, and need nothing that belongs to one execution alone."""
+    if fallback.runtime not in RUNTIMES or len(fallback.entrypoint.encode()) > bounds.ENTRYPOINT_BYTES_MAX:
+        raise OutOfBounds(Field.FALLBACK)
+    if isinstance(spec.input, PartsInput) or isinstance(spec.verification, Credibility):
+        raise OutOfBounds(Field.FALLBACK)
+    check_script_blob(fallback.script)
+    second = replace(spec, script=fallback.script, runtime=fallback.runtime, entrypoint=fallback.entrypoint)
+    check_verification(second, executions)
 
 
 def check_supported(spec: JobSpec) -> None:
@@ -73,8 +89,6 @@ def check_supported(spec: JobSpec) -> None:
         (Field.DESTINATIONS, all(isinstance(target, Chain | Webhook) for target in spec.destinations)),
         (Field.GAS, spec.gas_per_delivery == 0),
         (Field.VERIFICATION, not isinstance(spec.verification, Attested | Proof)),
-        (Field.PREEMPTION, not spec.queue.preemptible),
-        (Field.FALLBACK, spec.fallback is None),
     )
     for field, good in supported:
         if not good:

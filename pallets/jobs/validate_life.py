@@ -2,12 +2,16 @@
 
 from pallets.jobs import bounds
 from pallets.jobs.errors import Field, OutOfBounds
+from pallets.jobs.modes import is_compared
 from pallets.jobs.types import JobSpec, PartsInput, Single
 
 
 def check_life(spec: JobSpec, executions: int) -> None:
     """Raises OutOfBounds."""
     _check_lane(spec)
+    if spec.queue.preemptible and is_compared(spec):
+        # Its replicas must all be there in time: an interruption would cost the others their round.
+        raise OutOfBounds(Field.PREEMPTION)
     if isinstance(spec.input, PartsInput) and len(spec.input.parts) != executions:
         raise OutOfBounds(Field.INPUT)
     if isinstance(spec.assignment, Single) and spec.assignment.instant:

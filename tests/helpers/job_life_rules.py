@@ -76,6 +76,15 @@ class OwnerRules:
         """A processor stores the state of its first live execution."""
         self.act("checkpoint", job, number, 0, SCRIPT)
 
+    @rule(job=st.integers(0, 20), victim=st.integers(0, 20), slot=st.integers(0, 2), number=st.integers(0, 2))
+    def preempt(self, job: int, victim: int, slot: int, number: int) -> None:
+        """An owner takes a processor from another job, if that agreed to it."""
+        mine, theirs = self.pick(job), self.pick(victim)
+        if mine is not None and theirs is not None:
+            willing = self.world.jobs.specs.get(theirs).queue.preemptible
+            done = self.attempt("Jobs", "preempt", self.world.job(mine).owner, mine, slot, theirs, number)
+            assert not done or willing
+
     @rule()
     def look_at_the_queue(self) -> None:
         """Its order is that of the ranks."""

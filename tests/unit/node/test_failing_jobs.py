@@ -76,8 +76,6 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
         verified(types.Attested()),
         verified(types.Proof(b"key")),
     ],
-    Field.PREEMPTION: [replace(GOOD, queue=types.Queue(preemptible=True))],
-    Field.FALLBACK: [replace(GOOD, fallback=types.Fallback(GOOD.script, GOOD.runtime, "main"))],
 }
 CASES = [(field, spec) for field, specs in UNSUPPORTED.items() for spec in specs]
 

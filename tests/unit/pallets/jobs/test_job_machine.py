@@ -27,6 +27,7 @@ from tests.helpers.job_world import (
     MATCHER,
     PARAMETERS,
     PROCESSORS,
+    SCRIPT,
     SLOT_MS,
     World,
     failure,
@@ -47,6 +48,7 @@ JOB_STEPS: dict[tuple[str, type[Event]], str] = {
     ("waiting", events.JobDone): "over",
     ("matched", events.JobDone): "over",
     ("assigned", events.JobDone): "over",
+    ("assigned", events.JobFellBack): "open",
 }
 EXECUTION_STEPS: dict[tuple[str, type[Event]], str] = {
     ("new", events.ExecutionScheduled): "scheduled",
@@ -99,6 +101,7 @@ class Shape:
     long: bool
     priority: int
     lane: types.Lane | None
+    fallback: bool
 
     def spec(self, world: World) -> types.JobSpec:
         """The specification, starting from now."""
@@ -114,7 +117,8 @@ class Shape:
             schedule=types.Schedule(start, end, interval_ms, duration_ms, delay_ms),
             retry=replace(types.RETRY_DEFAULT, attempts_max=self.attempts, lost_max=self.lost),
             timeouts=types.Timeouts(20, 120_000),
-            queue=types.Queue(self.priority, self.lane),
+            queue=types.Queue(self.priority, self.lane, preemptible=not self.priority),
+            fallback=types.Fallback(SCRIPT, types.RuntimeKind.PYTHON, "again") if self.fallback else None,
             mutability=types.Editor(CAROL) if self.priority else types.Immutable(),
         )
 
@@ -131,6 +135,7 @@ shapes = st.builds(
     wait_slots=st.integers(0, 30),
     long=st.booleans(),
     priority=st.sampled_from([0, 0, 1, 20]),
+    fallback=st.booleans(),
     lane=st.sampled_from([None, None, types.Lane("one", 1), types.Lane("two", 2)]),
 )
 ends = st.one_of(st.none(), st.none(), failures)

@@ -17,6 +17,7 @@ from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, SCRIPT, World, 
 Change = Callable[[types.JobSpec], types.JobSpec]
 TAG = b"sixteen bytes  !"
 BLOB = types.Blob(SCRIPT.cid, 100)
+FALLBACK = types.Fallback(SCRIPT, types.RuntimeKind.WASM, "")
 
 
 def field(**changes: Any) -> Change:
@@ -78,8 +79,6 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.GAS, field(gas_per_delivery=1)),
     (Field.VERIFICATION, field(verification=types.Attested())),
     (Field.VERIFICATION, field(verification=types.Proof(b"key"))),
-    (Field.PREEMPTION, field(queue=types.Queue(preemptible=True))),
-    (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.WASM, "main"))),
 ]
 
 PAST: list[tuple[Field, Change]] = [
@@ -112,6 +111,10 @@ PAST: list[tuple[Field, Change]] = [
     (Field.QUEUE_TIME, part("timeouts", queue_ms=bounds.QUEUE_MS_MAX + 1)),
     (Field.INPUT, field(input=types.PartsInput((BLOB, BLOB)))),
     (Field.INPUT, field(input=types.PartsInput(()))),
+    (Field.PREEMPTION, field(queue=types.Queue(preemptible=True), verification=types.Quorum(2))),
+    (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.CONTAINER, ""))),
+    (Field.FALLBACK, field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.WASM, "m" * 64 + "n"))),
+    (Field.FALLBACK, field(fallback=FALLBACK, input=types.PartsInput((BLOB,)))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", 0)))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("builds", bounds.LANE_CONCURRENCY_MAX + 1)))),
     (Field.LANE, field(queue=types.Queue(lane=types.Lane("", 1)))),
@@ -178,6 +181,8 @@ ALLOWED: list[Change] = [
     field(input=types.BlobInput(replace(BLOB, size=bounds.BLOB_BYTES_MAX))),
     field(input=types.PartsInput((BLOB,))),
     field(mutability=types.Editor(BOB)),
+    field(queue=types.Queue(preemptible=True)),
+    field(fallback=types.Fallback(SCRIPT, types.RuntimeKind.PYTHON, "m" * 64)),
     field(script=replace(SCRIPT, size=bounds.SCRIPT_BYTES_MAX)),
     field(slots=1),
     field(slots=64),
