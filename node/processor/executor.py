@@ -7,15 +7,17 @@ knows nothing of extrinsics; the same inputs give the same result digest on ever
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import trio
 
 from node.blobs import BlobError, Blobs
 from node.log import logger
+from node.processor.opened import Opened
 from node.processor.runtimes import outcome as runs
 from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign, WorkerCrashed
 from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
+from node.secrets.redaction import Redaction, with_secrets
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 from pallets.jobs.modes import is_compared
@@ -51,6 +53,7 @@ class Work:
     due_ms: int
     checkpoint: bytes | None = None
     replay: bytes | None = None
+    secrets: Opened | None = field(default=None, repr=False)
 
     def replaying(self, tape: bytes) -> Work:
         """The same with this tape in the place of the world."""
@@ -121,15 +124,23 @@ class Executor:
         on_checkpoint: OnBytes | None = None,
     ) -> Finished:
         """Run to the end. A crash of the worker is retried by the chain's rules, as a lost wall limit."""
+        secrets = work.secrets
+        if secrets is None and work.spec.environment is not None and work.replay is None:
+            return _failed(classes.SecretsUnavailable(), "the secrets do not open", 0)
+        fetch = self.fetch
+        if fetch is not None and secrets is not None and secrets.hidden:
+            fetch = with_secrets(fetch, secrets.hidden)
+        redaction = Redaction({} if secrets is None else {**secrets.visible, **secrets.hidden})
+        shown = None if on_log is None else lambda text: on_log(redaction.text(text))
         try:
             script, data = await self._script_and_input(work.spec)
             begun = trio.current_time()
             result = await self.pool.run(
                 self.run_spec(work, script, data),
-                self.fetch,
+                fetch,
                 sign=self._signer(work),
                 on_progress=on_progress,
-                on_log=on_log,
+                on_log=shown,
                 on_checkpoint=on_checkpoint,
             )
             self.ran(RUNTIMES[work.spec.runtime], trio.current_time() - begun)
@@ -141,7 +152,7 @@ class Executor:
             log.warning("worker crashed", reason=str(error))
             return _failed(classes.OutOfResources(classes.Resource.WALL), f"worker crashed: {error}", 0)
         if result.failure is not None:
-            return _failed(chain_failure(result.failure), result.message, result.fuel_used)
+            return _failed(chain_failure(result.failure), redaction.text(result.message), result.fuel_used)
         try:
             cid = self.blobs.store.put(result.output)
             tape = Blob(self.blobs.store.put(result.tape), len(result.tape)) if _shows_tape(work) else None
@@ -191,6 +202,7 @@ class Executor:
             Capabilities(granted.fetch_hosts, granted.storage, granted.sign and not compared),
             seed=_seed(work.seed + work.execution.to_bytes(4, "little")),
             now_ms=work.due_ms,
+            environment={} if work.secrets is None else work.secrets.visible,
             checkpoint=None if compared else work.checkpoint,
             replay=work.replay,
         )

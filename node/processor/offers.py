@@ -7,8 +7,9 @@ import trio
 from node.log import logger
 from node.processor.duties import Duties, Duty
 from node.processor.executor import Executor
+from node.processor.keeper import Keeper
 from node.processor.submitter import Submitter
-from pallets.jobs.failure import InputUnavailable, RuntimeUnsupported
+from pallets.jobs.failure import Failure, InputUnavailable, RuntimeUnsupported, SecretsUnavailable
 from pallets.jobs.records import SlotState
 from pallets.jobs.types import JobSpec
 
@@ -20,10 +21,11 @@ PREFETCHES_MAX = 16
 class Offers:
     """The offers that were looked at, and what came of it: None while script and input are being fetched."""
 
-    def __init__(self, duties: Duties, submitter: Submitter, executor: Executor) -> None:
+    def __init__(self, duties: Duties, submitter: Submitter, executor: Executor, keeper: Keeper) -> None:
         self.duties = duties
         self.submitter = submitter
         self.executor = executor
+        self.keeper = keeper
         self._considered: dict[tuple[bytes, int, int], bool | None] = {}
 
     def step(self, duties: list[Duty], nursery: trio.Nursery) -> None:
@@ -44,16 +46,22 @@ class Offers:
             if len(self._considered) < PREFETCHES_MAX:
                 self._considered[key] = None
                 nursery.start_soon(self._consider, key, self.duties.first_spec(duty))
+        elif fit is True and self.keeper.hopeless(self.duties.best(), duty):
+            self._decline(duty, SecretsUnavailable())
         elif fit is True:
             self._acknowledge(duty)
         elif fit is False:
             reason = InputUnavailable() if self.executor.accepts(duty.spec) else RuntimeUnsupported()
-            wish = ("decline", *key)
-            self.submitter.want(wish, "Jobs", "decline", duty.id, duty.number, duty.slot.generation, reason)
+            self._decline(duty, reason)
+
+    def _decline(self, duty: Duty, reason: Failure) -> None:
+        wish = ("decline", duty.job.id_hash, duty.number, duty.slot.generation)
+        self.submitter.want(wish, "Jobs", "decline", duty.id, duty.number, duty.slot.generation, reason)
 
     def _acknowledge(self, duty: Duty) -> None:
         wish = ("acknowledge", duty.job.id_hash, duty.number, duty.slot.generation)
-        self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation, None)
+        key = self.keeper.key_for(self.duties.best(), duty)
+        self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation, key)
 
     async def _consider(self, key: tuple[bytes, int, int], spec: JobSpec) -> None:
         try:
@@ -68,5 +76,6 @@ class Offers:
         """Answer offers that were considered since the last block, without waiting for the next one."""
         for duty in self.duties.all(self.duties.best()):
             key = (duty.job.id_hash, duty.number, duty.slot.generation)
-            if duty.slot.state is SlotState.OFFERED and self._considered.get(key) is True:
+            fit = duty.slot.state is SlotState.OFFERED and self._considered.get(key) is True
+            if fit and not self.keeper.hopeless(self.duties.best(), duty):
                 self._acknowledge(duty)

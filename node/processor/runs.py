@@ -11,6 +11,7 @@ from node.log import logger
 from node.processor.duties import RUNNING, Duties, Duty
 from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
+from node.processor.keeper import Keeper
 from node.processor.reports import Reports
 from node.processor.runtimes.pool import OnText
 from node.processor.submitter import Submitter
@@ -39,6 +40,7 @@ class Runs:
         executor: Executor,
         journal: Journal,
         reports: Reports,
+        keeper: Keeper,
         logs: LogStore | None = None,
     ) -> None:
         self.duties = duties
@@ -46,6 +48,7 @@ class Runs:
         self.executor = executor
         self.journal = journal
         self.reports = reports
+        self.keeper = keeper
         self.logs = logs
         self.rechecking: Callable[[], int] = lambda: 0
         """Workers that run what others did (rechecks.py)."""
@@ -94,7 +97,7 @@ class Runs:
             (record.deadline, duty.id, key, duty, record.due_ms)
             for duty in duties
             for key, record in self.duties.attempts(runtime, duty)
-            if record.state is ExecutionState.SCHEDULED
+            if record.state is ExecutionState.SCHEDULED and self.keeper.ready(duty)
         ]
         self._starting = {key: None for _, _, key, _, _ in scheduled if key in self._starting}
         free = self.free_workers()
@@ -157,7 +160,17 @@ class Runs:
         nominal_ms = schedule.start_ms + key.execution * schedule.interval_ms
         self.journal.begin(key, record.started_ms)
         log.info("running", job=duty.id, execution=key.execution, slot=key.slot, attempt=key.attempt)
-        work = Work(duty.job.id_hash, duty.job.seed, duty.spec, key.execution, key.slot, key.attempt, nominal_ms)
+        opened = None if duty.spec.environment is None else self.keeper.open(self.duties.best(), duty)
+        work = Work(
+            duty.job.id_hash,
+            duty.job.seed,
+            duty.spec,
+            key.execution,
+            key.slot,
+            key.attempt,
+            nominal_ms,
+            secrets=opened,
+        )
         with self._kept_log(key) as on_log:
             finished = await self.executor.run(
                 work, on_progress=lambda percent, _note: self._note_progress(key, percent), on_log=on_log

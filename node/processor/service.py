@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from node.processor.journal import Journal
 from node.processor.matcher import Matcher
 from node.processor.runtimes.pool import RuntimePool
 from node.processor.submitter import Submitter
+from node.processor.vault import Vault
 from node.processor.watcher import Watcher
 from node.run_logs import LogStore
 from node.store.database import LevelDatabase
@@ -75,6 +77,7 @@ class ProcessorService:
         node.logs.store = LogStore(database.with_name("processor-logs"))
         self.watcher = Watcher(
             *(node.chain, self.submitter, self.executor, Journal(self.database), self.advert, self._send),
+            vault=Vault(self.database, pair.secret),
             stake=stake,
             logs=node.logs.store,
             challenge_ppm=challenge_ppm,
@@ -104,6 +107,8 @@ class ProcessorService:
 
     async def run(self) -> None:
         """Work until cancelled; workers and journal are closed afterwards."""
+        # A crash must not leave what jobs trusted to this process in a file.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             async with self.pool, trio.open_nursery() as nursery:
                 self._advert = machine_advert(self.pool, await measure_benchmark(self.pool))

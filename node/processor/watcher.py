@@ -24,6 +24,7 @@ from node.processor.duties import Duties
 from node.processor.executor import Executor
 from node.processor.journal import Journal
 from node.processor.jurors import Jurors
+from node.processor.keeper import Keeper
 from node.processor.offers import Offers
 from node.processor.presence import Presence
 from node.processor.rechecks import Rechecks
@@ -31,6 +32,7 @@ from node.processor.reports import Reports
 from node.processor.rounds import Rounds
 from node.processor.runs import Runs
 from node.processor.submitter import Submitter
+from node.processor.vault import Vault
 from node.run_logs import LogStore
 from node.store.errors import StoreError
 from pallets.processors.types import Advert
@@ -50,6 +52,7 @@ class Watcher:
         advert: Callable[[], Advert],
         deliver: Deliver,
         *,
+        vault: Vault,
         stake: int | None = None,
         logs: LogStore | None = None,
         challenge_ppm: int = 0,
@@ -59,11 +62,12 @@ class Watcher:
         self.account = submitter.account
         self.duties = Duties(chain, submitter.account)
         self.presence = Presence(submitter, advert, stake)
-        self.offers = Offers(self.duties, submitter, executor)
+        self.keeper = Keeper(self.duties, submitter, vault)
+        self.offers = Offers(self.duties, submitter, executor, self.keeper)
         self.journal = journal
         deliveries = Deliveries(self.duties, journal, executor.blobs.store, deliver)
         reports = Reports(self.duties, submitter, deliveries)
-        self.runs = Runs(self.duties, submitter, executor, journal, reports, logs)
+        self.runs = Runs(self.duties, submitter, executor, journal, reports, self.keeper, logs)
         self.rounds = Rounds(self.duties, submitter, journal, deliveries)
         self.rechecks = Rechecks(self.duties, submitter, executor, journal, self.runs)
         self.jurors = Jurors(self.duties, submitter, self.rechecks)
@@ -94,6 +98,7 @@ class Watcher:
             return  # the head moved while we looked; the next event looks again
         if not self.presence.step(runtime):
             return
+        self.keeper.step(runtime)
         duties = self.duties.all(runtime)
         self.offers.step(duties, nursery)
         self.runs.step(runtime, duties, nursery)

@@ -21,6 +21,7 @@ from node.processor.runtimes.outcome import Outcome, Status
 from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign
 from node.processor.runtimes.spec import RunSpec, check_spec
 from node.processor.submitter import Submitter
+from node.processor.vault import Vault
 from node.processor.watcher import Watcher
 from pallets.jobs import types
 from pallets.processors.calendar import Capacity
@@ -117,6 +118,7 @@ class Colleague:
         self.watcher = Watcher(
             *(self.lab.chain, self.submitter, self.executor, self.journal),
             *(lambda: ADVERT, self._deliver),
+            vault=Vault(self.disk, self.pair.secret),
             challenge_ppm=self.challenge_ppm,
         )
 
@@ -151,8 +153,10 @@ class ProcessorLab(Lab):
         self.runs = GatedPool(self.workers)
         self.executor = Executor(self.blobs, self.runs, None, self.workers)
         self.jobs_journal = Journal(self.disk)
+        self.vault = Vault(self.disk, self.pair.secret)
         self.watcher = Watcher(
-            self.chain, self.submitter, self.executor, self.jobs_journal, lambda: ADVERT, self._deliver
+            *(self.chain, self.submitter, self.executor, self.jobs_journal, lambda: ADVERT, self._deliver),
+            vault=self.vault,
         )
         self.matcher = Matcher(self.chain, self.submitter)
 

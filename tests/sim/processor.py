@@ -23,6 +23,7 @@ from node.processor.runtimes.outcome import Outcome, Status
 from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign
 from node.processor.runtimes.spec import RunSpec, check_spec
 from node.processor.submitter import Submitter
+from node.processor.vault import Vault
 from node.processor.watcher import Watcher
 from node.store.database import Database
 from pallets.jobs.types import RuntimeKind
@@ -120,7 +121,10 @@ class SimProcessor:
         self._observer = observer
         submitter = ObservedSubmitter(node, pair, observer, on_report)
         executor = Executor(node.blobs, SimPool(random, observer), None, WORKERS)
-        self.watcher = Watcher(node.chain, submitter, executor, Journal(journal), lambda: ADVERT, self._deliver)
+        self.watcher = Watcher(
+            *(node.chain, submitter, executor, Journal(journal), lambda: ADVERT, self._deliver),
+            vault=Vault(journal, pair.secret, random.randbytes),
+        )
         self.matcher = Matcher(node.chain, submitter)
 
     async def _deliver(self, url: str, identity: str, payload: str) -> bytes:

@@ -87,7 +87,7 @@ class RunSpec:
     job: JobContext
     limits: Limits = field(default_factory=Limits)
     capabilities: Capabilities = field(default_factory=Capabilities)
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     seed: bytes = bytes(SEED_BYTES)
     now_ms: int = 0
     checkpoint: bytes | None = None

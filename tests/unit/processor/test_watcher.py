@@ -43,14 +43,15 @@ async def running(lab: ProcessorLab, nursery: trio.Nursery, **fields: Any) -> No
 
 
 def test_a_processor_presents_itself(tmp_path: Path) -> None:
-    """It registers, stakes and advertises by itself, once each, and is silent afterwards."""
+    """It registers, stakes, advertises and publishes one-time keys by itself, once each, and is silent afterwards."""
 
     async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        await lab.blocks_until(nursery, lambda: lab.look().secrets.prekeys.get(PAIR.public))
         assert lab.look().processors.records.contains(PAIR.public)
         nonce = lab.look().system.accounts.get(PAIR.public).nonce
         for _ in range(5):
             await lab.block(nursery)
-        assert lab.look().system.accounts.get(PAIR.public).nonce == nonce == 3
+        assert lab.look().system.accounts.get(PAIR.public).nonce == nonce == 4
         assert lab.look().processors.units(PAIR.public) == 1
         assert lab.sent() == []
 
