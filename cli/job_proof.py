@@ -55,7 +55,7 @@ class ProvenState:
 
     def iterate(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Not offered: that a list is whole cannot be proven key by key."""
-        raise NotImplementedError
+        raise TypeError("a proof answers one key, not a list of them")
 
 
 def dishonest(why: str) -> CliError:

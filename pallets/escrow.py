@@ -86,12 +86,14 @@ class Bond:
     """What a processor has at stake for one lease of a slot, which its generation names.
 
     `leased` while it holds the slot; `pending` counts its results that are not judged yet. Without either it is free.
+    `locked` is what it began with; fines and verdicts leave `amount` of it.
     """
 
     processor: AccountId
     amount: U128
     leased: bool
     pending: U32
+    locked: U128
 
 
 @dataclass(slots=True)
@@ -350,7 +352,7 @@ class Escrow(Pallet):
             raise BondNotAvailable
         if amount:
             self.balances.hold(processor, HoldReason.BOND, amount)
-            self.bonds.put(key, Bond(processor, amount, leased=True, pending=0))
+            self.bonds.put(key, Bond(processor, amount, leased=True, pending=0, locked=amount))
             self.emit(BondLocked(key[0], key[1], processor, amount))
 
     def can_bond(self, processor: bytes, amount: int) -> bool:
@@ -425,6 +427,11 @@ class Escrow(Pallet):
         """What is left of a bond."""
         bond = self.bonds.find(key)
         return 0 if bond is None else bond.amount
+
+    def missing_of(self, key: BondKey) -> int:
+        """What fines and verdicts have taken of a bond so far."""
+        bond = self.bonds.find(key)
+        return 0 if bond is None else bond.locked - bond.amount
 
     # One movement each: the pot and the ledger first, then the money.
 

@@ -34,7 +34,7 @@ def reveal(store: VerificationStore, key: EntryKey, who: bytes, outcome: Outcome
 
 
 def advance(store: VerificationStore, key: EntryKey) -> None:
-    """Once the day is over, silence was a lie: the payer is compensated, the rest of the bond burned."""
+    """Once the day is over, silence was a lie: the payer is compensated, the rest burned of a whole bond."""
     late = store.late.find(key)
     if late is None:
         return
@@ -43,6 +43,7 @@ def advance(store: VerificationStore, key: EntryKey) -> None:
         return
     bond = bond_key(key[0], key[2], late.terms)
     store.late.remove(key)
+    store.jobs.processors.slash_stake(late.terms.processor, store.escrow.missing_of(bond))
     store.escrow.compensate(bond, late.payer, late.reward)
     store.escrow.forfeit(bond)
     store.escrow.unbind(bond)

@@ -122,10 +122,14 @@ def decided(store: VerificationStore, key: RoundKey, panel: int, digest: bytes |
 def _convict(
     store: VerificationStore, key: RoundKey, panel: int, digest: bytes, wrong: Entries, challenge: Challenge | None
 ) -> None:
-    """M7: payer, jurors and challenger in this order, each as far as the bonds reach; the rest is burned."""
+    """M7: payer, jurors and challenger in this order, each as far as the bonds reach; the rest is burned.
+
+    What an earlier fine or verdict took of a bond is burned from the processor's stake: each lie costs a whole bond.
+    """
     escrow, job = store.escrow, store.jobs.jobs.get(key[0])
     bonds = [bond_key(key[0], number, entry.terms) for number, entry in wrong]
     before = {bond: escrow.bond_of(bond) for bond in bonds}
+    missing = [escrow.missing_of(bond) for bond in bonds]
     for bond in bonds:
         escrow.compensate(bond, job.owner, job.reward)
     store.juries.settle(panel, digest, _fund(store, bonds))
@@ -134,7 +138,8 @@ def _convict(
         if challenge is not None and challenge.digest == digest and challenge.challenger != job.owner:
             escrow.reward_challenger(bond, before[bond], challenge.challenger)
         escrow.forfeit(bond)
-    for _, entry in wrong:
+    for (_, entry), amount in zip(wrong, missing, strict=True):
+        store.jobs.processors.slash_stake(entry.terms.processor, amount)
         store.reputation.convicted(entry.terms.processor, job.runtime)
 
 

@@ -57,6 +57,19 @@ def test_a_liar_pays_the_payer_and_the_jurors_and_the_rest_of_its_bond_is_burned
     assert (world.reputation.cv(ONE, WASM), world.reputation.cv(THREE, WASM)) == (1, 0)
 
 
+def test_what_fines_took_of_a_bond_a_lie_costs_in_stake() -> None:
+    """A liar that was fined before loses as much as one that was not: the difference is burned from its stake."""
+    world, job = disputed(2)
+    key = next(key for key, bond in world.escrow.bonds.items() if bond.processor == THREE)
+    world.escrow.fine(key, HDL, halves=2)
+    fined, stake, total = HDL // 10, world.processors.stake_of(THREE), world.balances.total(THREE)
+    assert world.bond(THREE) == BOND - fined
+    world.judge(job, world.found(job))
+    assert world.processors.stake_of(THREE) == stake - fined
+    assert world.balances.total(THREE) == total - BOND
+    world.check()
+
+
 def test_a_captured_majority_loses_to_the_jury_and_the_honest_replica_is_paid() -> None:
     """Two colluders of three lose both bonds; the one right result is what the consumer gets."""
     world, job = disputed(0, 1)
