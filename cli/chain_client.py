@@ -23,7 +23,8 @@ KEYS_PER_PAGE = 500
 MORTAL_BLOCKS = 64
 FINALITY_TIMEOUT_S = 120.0
 NONCE_TRIES_MAX = 8
-NONCE_TAKEN, INVALID = 1014, 1010
+NONCE_TAKEN, INVALID = (1013, 1014), 1010
+STALE = "Transaction is outdated"
 
 # What to do where the chain refuses money: its token errors have no text of their own.
 NEXT = {
@@ -312,8 +313,11 @@ class ChainClient:
 
 
 def took_the_nonce(error: RpcError) -> bool:
-    """Whether the pool refused a transaction only because another one of its account came first."""
-    return error.code == NONCE_TAKEN or (error.code == INVALID and "stale" in str(error.data).lower())
+    """Whether the pool refused a transaction only because another one of its account came first.
+
+    An equal one counts too: two commands that pay the same at the same time sign the same bytes.
+    """
+    return error.code in NONCE_TAKEN or (error.code == INVALID and STALE in str(error.data))
 
 
 def bytes_of(text: str) -> bytes:

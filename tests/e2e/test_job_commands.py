@@ -296,3 +296,13 @@ def test_the_program_on_the_path_does_the_same(user: User, tmp_path: Path) -> No
     command = [str(HEDDLE), "job", "result", job]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
     assert result.stdout == '{"words":14}\n'
+
+
+@pytest.mark.deadline(2 * DEADLINE_S)
+def test_two_who_pay_from_one_account_at_once_both_pay(user: User) -> None:
+    """Commands that sign for one account at the same moment, even the same payment, get a nonce each."""
+    before = user.balance("//Eve")["free"]
+    arguments = (HEDDLE, "wallet", "transfer", "//Eve", "1", "--from", "//Alice", "--url", user.node.http_url, "--json")
+    paying = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [process.wait(DEADLINE_S) for process in paying] == [0] * 4
+    assert user.balance("//Eve")["free"] == before + 4 * HDL
