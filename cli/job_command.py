@@ -24,16 +24,29 @@ app.add_typer(owner_app)
 def init(
     folder: Annotated[Path, typer.Argument(help="The job's folder; it must not exist, or be empty.")] = Path("my-job"),
     *,
-    runtime: Annotated[str, typer.Option(help="wasm, javascript or python.")] = "python",
+    template: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What to begin with [default: one-shot].")
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="The simplest of wasm, javascript or python instead.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the template; repeatable.")
+    ] = None,
+    list_templates: Annotated[bool, typer.Option("--list-templates", help="Name the templates; make nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Make a folder with a job that runs as it is: heddle.toml, a script and some input."""
-    from cli.job_template import write_template
+    from cli.job_template import settings_of, template_of, templates, write_template
 
-    files = write_template(folder, runtime)
-    document = {"folder": str(folder), "runtime": runtime, "files": files}
-    shown = {"folder": folder, "files": ", ".join(files)}
-    emit(document, as_json=as_json, human=fields(shown))
+    if list_templates:
+        known = [{"name": one.name, "summary": one.summary, "settings": dict(one.settings)} for one in templates()]
+        rows = [[one["name"], one["summary"], ", ".join(one["settings"])] for one in known]
+        heads = ("template", "what it does", "settings")
+        emit({"templates": known}, as_json=as_json, human=table(heads, rows, empty="No templates."))
+        return
+    chosen = template_of(template, runtime)
+    files = write_template(folder, chosen, settings_of(settings or ()))
+    document = {"folder": str(folder), "template": chosen.name, "files": files}
+    emit(document, as_json=as_json, human=fields({**document, "files": ", ".join(files)}))
     note(f"Run it with `heddle job submit {folder} --watch`.", as_json=as_json)
 
 

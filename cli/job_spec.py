@@ -11,16 +11,19 @@ from cli.accounts import account_of
 from cli.blob_client import LocalBlob
 from cli.errors import NotFound, Refused
 from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_project
+from node.processor.project_terms import Terms
 from node.processor.runtimes import spec as sandbox
 from pallets.jobs import bounds
 from pallets.jobs.errors import Field, NotYetSupported, OutOfBounds
 from pallets.jobs.types import (
     RETRY_DEFAULT,
     TIMEOUTS_DEFAULT,
+    Adaptive,
     Blob,
     BlobInput,
     Capabilities,
     Chain,
+    Credibility,
     Environment,
     Immutable,
     InlineInput,
@@ -28,10 +31,13 @@ from pallets.jobs.types import (
     JobSpec,
     Known,
     NoInput,
+    OwnerAccept,
     Personal,
     ProcessorChoice,
     Public,
     Queue,
+    Quorum,
+    Reexecution,
     Requirements,
     Resources,
     RuntimeKind,
@@ -39,6 +45,7 @@ from pallets.jobs.types import (
     Sealing,
     Single,
     Trusted,
+    Verification,
     Webhook,
 )
 from pallets.jobs.validate import check_spec
@@ -67,6 +74,14 @@ NAMES: dict[Field, tuple[str, str]] = {
     Field.DESTINATIONS: ("destinations", "addresses that begin with http:// or https://"),
     Field.ATTEMPTS: ("retry.attempts_max", f"1..{bounds.ATTEMPTS_MAX}"),
     Field.LOST: ("retry.lost_max", f"0..{bounds.LOST_MAX}"),
+    Field.VERIFICATION: (
+        "verification",
+        f"agreeing: more than half of the slots; trust: {bounds.TRUST_MIN} or more; window_ms: 2 x duration_ms + 100 s",
+    ),
+    Field.STAKE_MULTIPLE: (
+        "verification.stake_multiple",
+        f"0, or {bounds.STAKE_MULTIPLE_MIN}..{bounds.STAKE_MULTIPLE_MAX}",
+    ),
     Field.ENVIRONMENT: ("environment", "left out"),
 }
 # The rules that have an error of their own: the field to change, and what it may be.
@@ -150,8 +165,8 @@ class Draft:
             reward=project.reward,
             destinations=(Chain(), *(Webhook(url) for url in terms.destinations)),
             gas_per_delivery=0,
-            verification=Trusted(),
-            stake_multiple=0,
+            verification=_verification(terms),
+            stake_multiple=terms.stake_multiple,
             accepted_min=None,
             retry=retry,
             timeouts=TIMEOUTS_DEFAULT,
@@ -161,6 +176,19 @@ class Draft:
             mutability=Immutable(),
             fallback=None,
         )
+
+
+def _verification(terms: Terms) -> Verification:
+    """How results become accepted; its bounds are the chain's."""
+    modes: dict[str, Verification] = {
+        "trusted": Trusted(),
+        "owner-accept": OwnerAccept(terms.window_ms),
+        "quorum": Quorum(terms.agreeing),
+        "credibility": Credibility(terms.trust),
+        "adaptive": Adaptive(),
+        "reexecution": Reexecution(terms.window_ms),
+    }
+    return modes[terms.mode]
 
 
 def _environment(project: Project) -> Environment | None:
@@ -232,6 +260,8 @@ def check_lengths(folder: Path, project: Project, script: LocalBlob, data: Local
         ("requirements.modules", len(terms.modules), bounds.MODULES_MAX, "modules"),
         ("requirements.labels and modules", longest_label, bounds.LABEL_BYTES_MAX, "bytes each"),
         ("requirements.version_min", terms.version_min, VERSION_MAX, "as a version"),
+        ("verification.agreeing", terms.agreeing, bounds.REPLICAS_MAX, "replicas"),
+        ("verification.stake_multiple", terms.stake_multiple, bounds.STAKE_MULTIPLE_MAX, "rewards"),
         ("destinations", len(terms.destinations), bounds.DESTINATIONS_MAX - 1, "beside the chain"),
         ("destinations", longest(terms.destinations), bounds.URL_BYTES_MAX, "bytes"),
         ("capabilities.fetch", len(project.capabilities.fetch), bounds.FETCH_HOSTS_MAX, "hosts"),

@@ -23,6 +23,13 @@
     attempts_max = 3
     lost_max = 3
 
+    [verification]
+    mode = "trusted"                # owner-accept, quorum, credibility, adaptive or reexecution
+    window_ms = 3_600_000           # owner-accept and reexecution: how long a result may be doubted
+    agreeing = 2                    # quorum: how many of the slots
+    trust = 100                     # credibility: one wrong result in so many
+    stake_multiple = 0              # what a processor has at stake, in rewards; 0 leaves it to the mode
+
 Bounds are the chain's (pallets/jobs/bounds.py), and checked there; here only what has no meaning at all is refused.
 """
 
@@ -34,8 +41,10 @@ from typing import Any
 from node.processor.runtimes.grants import RequestInvalid, destination
 
 CHOICES = ("public", "known", "personal")
+MODES = ("trusted", "owner-accept", "quorum", "credibility", "adaptive", "reexecution")
 NUMBER_MAX = (1 << 63) - 1
 START_DELAY_MAX_MS_DEFAULT = 120_000
+WINDOW_MS_DEFAULT = 3_600_000
 INTERVAL_PAUSE_MS = 1_000
 """Between the longest run and the next start, where the interval is left out."""
 
@@ -44,6 +53,7 @@ FIELDS = {
     "processors": ("choice", "accounts", "reputation_min_ppm"),
     "requirements": ("labels", "modules", "benchmark_min", "version_min"),
     "retry": ("attempts_max", "lost_max"),
+    "verification": ("mode", "window_ms", "agreeing", "trust", "stake_multiple"),
 }
 
 
@@ -69,13 +79,21 @@ class Terms:
     attempts_max: int = 3
     lost_max: int = 3
     destinations: tuple[str, ...] = ()
+    mode: str = MODES[0]
+    window_ms: int = WINDOW_MS_DEFAULT
+    agreeing: int = 2
+    trust: int = 100
+    stake_multiple: int = 0
 
 
 def read_terms(raw: dict[str, Any], duration_ms: int) -> Terms:
     """The terms in a parsed heddle.toml. Raises TermsInvalid."""
     tables = {name: _table(raw, name, known) for name, known in FIELDS.items()}
     schedule, processors = tables["schedule"], tables["processors"]
-    requirements, retry = tables["requirements"], tables["retry"]
+    requirements, retry, verification = tables["requirements"], tables["retry"], tables["verification"]
+    mode = verification.get("mode", MODES[0])
+    if mode not in MODES:
+        raise TermsInvalid(f"verification.mode is {mode!r}, allowed are {', '.join(MODES)}")
     choice = processors.get("choice", CHOICES[0])
     if choice not in CHOICES:
         raise TermsInvalid(f"processors.choice is {choice!r}, allowed are {', '.join(CHOICES)}")
@@ -94,6 +112,11 @@ def read_terms(raw: dict[str, Any], duration_ms: int) -> Terms:
         attempts_max=_whole(retry, "retry", "attempts_max", 3),
         lost_max=_whole(retry, "retry", "lost_max", 3),
         destinations=_webhooks(raw),
+        mode=mode,
+        window_ms=_whole(verification, "verification", "window_ms", WINDOW_MS_DEFAULT),
+        agreeing=_whole(verification, "verification", "agreeing", 2),
+        trust=_whole(verification, "verification", "trust", 100),
+        stake_multiple=_whole(verification, "verification", "stake_multiple", 0),
     )
 
 

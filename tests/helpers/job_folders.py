@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from cli.job_template import write_template
+from cli.job_template import template_of, write_template
 
 
-def job_folder(folder: Path, template: str = "python", **changes: str) -> Path:
-    """A template in `folder`. A change of `slots="65"` replaces that line; `extra` is added at the end.
+def job_folder(folder: Path, runtime: str = "python", **changes: str) -> Path:
+    """The simplest template of a runtime in `folder`. `slots="65"` replaces that line; `extra` is added at the end.
 
     A name with two underscores, as in resources__fuel, is a field of that table.
     """
-    write_template(folder, template)
+    write_template(folder, template_of(None, runtime), {})
     file = folder / "heddle.toml"
     lines = file.read_text().splitlines()
     extra = changes.pop("extra", "")
@@ -86,5 +86,13 @@ BAD_FIELDS: tuple[tuple[str, dict[str, str]], ...] = (
     ("retry.attempts_max", {"extra": "[retry]\nattempts_max = 0"}),
     ("retry.attempts_max", {"extra": "[retry]\nattempts_max = 11"}),
     ("retry.lost_max", {"extra": "[retry]\nlost_max = 11"}),
+    ("verification.mode", {"extra": '[verification]\nmode = "oath"'}),
+    ("verification.agreeing", {"extra": '[verification]\nmode = "quorum"\nagreeing = 300'}),
+    ("verification.stake_multiple", {"extra": "[verification]\nstake_multiple = 256"}),
+    ("verification.stake_multiple", {"extra": "[verification]\nstake_multiple = 1"}),
+    ("verification.votes", {"extra": "[verification]\nvotes = 1"}),
+    ("verification", {"extra": '[verification]\nmode = "quorum"\nagreeing = 2'}),
+    ("verification", {"extra": '[verification]\nmode = "credibility"\ntrust = 1'}),
+    ("verification", {"extra": '[verification]\nmode = "reexecution"\nwindow_ms = 1'}),
     ("heddle.toml", {"extra": "this is no TOML"}),
 )
