@@ -5,7 +5,7 @@ from pathlib import Path
 from cli.job_template import template_of, write_template
 
 
-def job_folder(folder: Path, runtime: str = "python", **changes: str) -> Path:
+def job_folder(folder: Path, runtime: str = "python", /, **changes: str) -> Path:
     """The simplest template of a runtime in `folder`. `slots="65"` replaces that line; `extra` is added at the end.
 
     A name with two underscores, as in resources__fuel, is a field of that table.
