@@ -112,6 +112,12 @@ def of_another_runtime(world: JuryWorld) -> tuple[bytes, int]:
     return JURORS[0], world.open(runtime=RuntimeKind.NATIVE)
 
 
+def suspended(world: JuryWorld) -> tuple[bytes, int]:
+    """Who does not answer offers does not judge."""
+    world.processors.records.put(JURORS[0], replace(world.processors.record_of(JURORS[0]), suspended=True))
+    return JURORS[0], world.open()
+
+
 def a_party(world: JuryWorld) -> tuple[bytes, int]:
     """Nobody judges in his own case."""
     return JURORS[0], world.open(excluded=(JURORS[0],))
@@ -158,6 +164,7 @@ def without_money(world: JuryWorld) -> tuple[bytes, int]:
         (without_stake, errors.NotEligible),
         (without_advert, errors.NotEligible),
         (of_another_runtime, errors.NotEligible),
+        (suspended, errors.NotEligible),
         (a_party, errors.Excluded),
         (of_a_partys_manager, errors.Excluded),
         (twice, errors.Excluded),

@@ -157,6 +157,22 @@ def test_a_lost_appeal_pays_the_jurors_first() -> None:
     world.check()
 
 
+def test_what_jurors_do_not_need_of_a_lost_appeal_is_burned() -> None:
+    """Nine seats were paid for, two and six jurors spoke: one reward is left, and nobody gains by it."""
+    world = JuryWorld(seatsSecond=9, seatsThird=0)
+    panel = world.open()
+    world.vote(panel, dict.fromkeys(world.claim_all(panel)[:2], TRUTH))
+    world.until_stage(panel, Stage.APPEALABLE)
+    world.call("Juries", "appeal", CHALLENGER, panel)
+    world.slots(2)
+    issuance = world.money()
+    world.vote(panel, dict.fromkeys(world.claim_all(panel)[:6], TRUTH))
+    world.until(lambda: panel in world.handler.verdicts)
+    assert world.money() == issuance - REWARD - 4 * FINE
+    assert world.balances.held(CHALLENGER, HoldReason.APPEAL) == 0
+    world.check()
+
+
 def test_a_won_appeal_gets_its_bond_back_and_overturned_jurors_lose_their_locks() -> None:
     """The first rung was bought; the second says so."""
     world = JuryWorld(seatsThird=0)

@@ -87,6 +87,7 @@ def test_a_rung_below_the_last_does_not_decide_with_too_few() -> None:
     world.until(lambda: world.panel(panel).rung == 1)
     assert world.panel(panel).stage is Stage.CLAIMING
     assert world.events(events.RungEnded) == [events.RungEnded(panel, 0, None)]
+    assert {event.stage for event in world.events(events.StageBegan)} == {Stage.CLAIMING}
 
 
 def test_a_hung_rung_climbs_and_draws_others() -> None:
@@ -192,6 +193,21 @@ def test_commitments_close_early_when_all_are_in_and_reveals_wait_for_the_gap() 
     assert world.refuses("Juries", "reveal", sitting[0], panel, TRUTH, SALT) is errors.TooEarly
     world.slots(4)
     assert world.refuses("Juries", "reveal", sitting[0], panel, TRUTH, SALT) is None
+
+
+def test_each_stage_has_its_length() -> None:
+    """15 slots to claim, twice the duration and 30 to commit, after the gap 30 to reveal, 150 to appeal."""
+    world = JuryWorld()
+    panel = world.open(duration_ms=7_000)
+    first, second, _ = world.claim_all(panel)
+    world.commit(panel, first)
+    world.commit(panel, second)
+    world.until_stage(panel, Stage.REVEALING)
+    world.slots(4)
+    world.reveal(panel, first)
+    world.reveal(panel, second)
+    lengths = [event.deadline - event.opens for event in world.events(events.StageBegan)]
+    assert lengths == [15, 2 * 7 + 30, 30, 150]
 
 
 def claiming(world: JuryWorld) -> int:
