@@ -23,7 +23,7 @@ check: setup ## ruff and mypy --strict
 test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)
 	@$(PYTHON_IN) scripts/run_tests.py $(PARTS)
 
-sim: setup ## simulated networks, more seeds than make test runs (SEEDS=300, TIER=1 or 2, FIRST=1000), or one again (SEED=7 TIER=2)
+sim: setup ## simulated networks, more seeds than make test runs (SEEDS=300, TIER=1, 2 or 3, FIRST=1000), or one again (SEED=7 TIER=2)
 	@$(PYTHON_IN) -m tests.sim.run $(if $(SEED),--seed $(SEED)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(TIER),--tier $(TIER)) $(if $(FIRST),--first $(FIRST))
 
 soak: setup ## for as long as there is time, with new seeds (PART=sim or jobs, MINUTES=10); the counts add up

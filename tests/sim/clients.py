@@ -36,13 +36,21 @@ class Client:
     """One account. Its nonce is its own count: nobody else signs for it."""
 
     def __init__(
-        self, name: str, random: Random, machines: list[Machine], observer: Observer, going: Callable[[], bool]
+        self,
+        name: str,
+        random: Random,
+        machines: list[Machine],
+        observer: Observer,
+        going: Callable[[], bool],
+        stores: list[Machine] | None = None,
     ) -> None:
         self.pair = pair_of(name)
         self.sent = 0
         self.settled = 0
         self.random = random
         self.machines = machines
+        self.stores = stores or machines
+        """Whose blob stores get a job's script."""
         self._observer = observer
         self._going = going
         self._runtime = Heddle(observer.slot_ms)
@@ -89,7 +97,7 @@ class Client:
 
     def store_blob(self, data: bytes) -> types.Blob:
         """Put a blob on every machine that is up."""
-        for machine in self.machines:
+        for machine in self.stores:
             if machine.node is not None:
                 machine.node.blobs.store.put(data)
         return types.Blob(cid_of(data), len(data))

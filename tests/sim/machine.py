@@ -19,12 +19,12 @@ from node.store.database import Database
 from node.store.startup import create_store, is_initialised, open_store
 from node.store.store import Store
 from runtime.chain_spec import Genesis
+from tests.sim.cast import Casting, SimProcessor
 from tests.sim.determinism import Trace, random_of
 from tests.sim.disk import MemoryDatabase
 from tests.sim.network import SimNetwork, Switchboard
 from tests.sim.observer import ObservedHub, Observer
 from tests.sim.power import Power, PowerCut, PoweredDatabase, PoweredVotesLog, VotesDisk
-from tests.sim.processor import SimProcessor
 from tests.sim.rules import require
 from tests.sim.world import SimClock, SimEntropy
 
@@ -103,14 +103,15 @@ class Machine:
         folder: Path,
         power_chance: Callable[[], float],
         *,
-        processor: str | None = None,
+        validator: bool = True,
+        processors: tuple[Casting, ...] = (),
     ) -> None:
         self.name = name
         self.genesis = genesis
         self.wires = wires
         self.observer = observer
         self.folder = folder / name
-        self.validator = processor is None
+        self.validator = validator
         self.node: Node | None = None
         self.starts = 0
         self.down_s_max = DOWN_S_MAX
@@ -119,9 +120,8 @@ class Machine:
         self._power_chance = power_chance
         self._clock = SkewedClock(self._random.randint(-SKEW_MS_MAX, SKEW_MS_MAX))
         self._database = MemoryDatabase()
-        self._journal = MemoryDatabase()
         self._votes = VotesDisk()
-        self._account = None if processor is None else pair_of(processor)
+        self._processors = [(casting, pair_of(casting.name), MemoryDatabase()) for casting in processors]
         self._keystore = self._new_keystore()
         self._power: Power | None = None
         self._final_seen = 0
@@ -129,9 +129,9 @@ class Machine:
 
     def _new_keystore(self) -> Keystore:
         keystore = Keystore(self.folder / "keystore")
-        if self._account is not None:
-            keystore.insert(ACCO, self._account)
-        else:
+        for _, account, _ in self._processors:
+            keystore.insert(ACCO, account)
+        if self.validator:
             for key_type in (AURA, GRAN):
                 keystore.insert(key_type, pair_of(self.name))
         return keystore
@@ -162,9 +162,9 @@ class Machine:
         power = self._power = Power(self._power_random, self._power_chance, off)
         try:
             async with trio.open_nursery() as nursery:
-                node, processor = self._boot(power, port, lambda: self._maybe_cut_soon(nursery))
+                node, processors = self._boot(power, port, lambda: self._maybe_cut_soon(nursery))
                 nursery.start_soon(node.run)
-                if processor is not None:
+                for processor in processors:
                     nursery.start_soon(processor.run)
         except* PowerCut:
             self.observer.trace.note("dead", self.name)
@@ -184,7 +184,7 @@ class Machine:
         await trio.sleep(delay_s)
         self.cut_power()
 
-    def _boot(self, power: Power, port: SimNetwork, on_report: Callable[[], None]) -> tuple[Node, SimProcessor | None]:
+    def _boot(self, power: Power, port: SimNetwork, on_report: Callable[[], None]) -> tuple[Node, list[SimProcessor]]:
         store = self._open_store(PoweredDatabase(power, self._database))
         final = store.finalised.number
         require(final >= self._final_seen, f"{self.name}: the final head receded over a restart")
@@ -197,16 +197,16 @@ class Machine:
             VotesFile(PoweredVotesLog(power, self._votes)),
             self.folder / "blobs",
             validator=self.validator,
-            role=Role.FULL if self._account is None else Role.FULL | Role.PROCESSOR,
+            role=Role.FULL | Role.PROCESSOR if self._processors else Role.FULL,
         )
         self.observer.found(self.name, node)
         node.chain.events = ObservedHub(self.observer, self.name, node)
         port.update_status(node.sync.status())
         self.node = node
-        if self._account is None:
-            return node, None
-        journal = PoweredDatabase(power, self._journal)
-        return node, SimProcessor(node, self._account, journal, self._random, self.observer, on_report)
+        return node, [
+            SimProcessor(node, account, PoweredDatabase(power, disk), self._random, self.observer, on_report, casting)
+            for casting, account, disk in self._processors
+        ]
 
     def _open_store(self, database: Database) -> Store:
         genesis_hash = self.genesis.header.hash()
@@ -220,4 +220,4 @@ class Machine:
             self._final_seen = self.node.chain.finalised.number
         self.node = None
         self._database = self._database.crash(self._power_random)
-        self._journal = self._journal.crash(self._power_random)
+        self._processors = [(one, pair, disk.crash(self._power_random)) for one, pair, disk in self._processors]

@@ -16,14 +16,19 @@ from node.events import EventHub, Finalised, Imported
 from node.network.port import Kind, Notification
 from node.node import Node
 from node.processor.runtimes.spec import JobContext
+from pallets.escrow import BondPaid, Forfeited
 from pallets.jobs.events import ExecutionAccepted, JobDone, JobRegistered
 from pallets.jobs.report import Outcome, Succeeded
+from pallets.juries.events import JurorSettled, RungEnded
+from pallets.verification.events import BondFrozen, JuryCalled
 from runtime.executive import Executive
 from runtime.heddle import Heddle
 from runtime.types import Block, Header
 from tests.sim.determinism import Trace
 from tests.sim.rules import JobStates, check_money, follow_jobs, require
 
+VERDICTS = (BondFrozen, BondPaid, Forfeited, JurorSettled, JuryCalled, RungEnded)
+"""Events of who was found wrong, and what it cost."""
 EXCUSABLE = ("time-out", "neighbour packet: went backwards", "vote: far ahead")
 
 
@@ -38,6 +43,7 @@ class Seen:
     accepted: list[tuple[int, int, int]]
     done: list[int]
     jobs: JobStates
+    verdicts: list[Any]
 
 
 @dataclass(slots=True)
@@ -55,6 +61,7 @@ class Observer:
     identities: dict[tuple[str, int], str] = field(default_factory=dict)
     deliveries: int = 0
     runs: int = 0
+    results: dict[tuple[str, int], bytes] = field(default_factory=dict)
     told_final: dict[bytes, bytes] = field(default_factory=dict)
     delivery_loss: float = 0.0
     _told: dict[bytes, None] = field(default_factory=dict)
@@ -108,6 +115,7 @@ class Observer:
             [(one.job, one.slot, one.execution) for one in events if isinstance(one, ExecutionAccepted)],
             [one.job for one in events if isinstance(one, JobDone)],
             follow_jobs({} if parent is None else parent.jobs, runtime, events),
+            [one for one in events if isinstance(one, VERDICTS)],
         )
 
     def _signed(self, runtime: Heddle, block: Block) -> list[bytes]:
@@ -173,6 +181,11 @@ class Observer:
         self.runs += 1
         self.trace.note("ran", job.id, job.execution, job.slot, job.attempt)
         return self.runs
+
+    def computed(self, job: JobContext, output: bytes) -> None:
+        """What a deterministic run comes to, whoever makes it and whenever."""
+        known = self.results.setdefault((job.id, job.execution), output)
+        require(known == output, f"execution {job.execution} of job {job.id} was given other seeds to different runs")
 
     def reported(self, processor: bytes, job: bytes, attempt: tuple[int, ...], outcome: Outcome) -> None:
         """A processor is about to send a report, or a block holds one. `attempt`: execution, slot, generation, number.

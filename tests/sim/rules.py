@@ -38,7 +38,7 @@ def require(condition: bool, rule: str) -> None:
 
 
 def check_money(runtime: Heddle) -> None:
-    """Issuance is free + held, and what is held belongs to jobs, bonds, adverts and stakes."""
+    """Issuance is free + held, and what is held belongs to jobs, bonds, adverts, stakes and judges."""
     infos = [info.data for _, info in runtime.system.accounts.items()]
     money = sum(data.free + data.reserved for data in infos)
     require(runtime.balances.total_issuance() == money, "issuance is not free + held")
@@ -47,8 +47,18 @@ def check_money(runtime: Heddle) -> None:
     deposits = sum(record.deposit for _, record in runtime.processors.records.items())
     stakes = sum(s.bonded + sum(one.amount for one in s.unbonding) for _, s in runtime.processors.stakes.items())
     held = sum(data.reserved for data in infos)
-    accounted = escrowed + bonds + deposits + stakes
+    accounted = escrowed + bonds + deposits + stakes + _judging(runtime)
     require(held == accounted, f"{held} planck are held, not what jobs and processors hold")
+
+
+def _judging(runtime: Heddle) -> int:
+    """What jurors, appellants and challengers have locked."""
+    held = 0
+    for number, panel in runtime.juries.panels.items():
+        held += len(runtime.juries.seats_of(number, panel)) * runtime.juries.lock_of(panel)
+        held += sum(appeal.amount for appeal in panel.appeals)
+    challenges = (one.challenge for _, one in runtime.verification.rounds.items())
+    return held + sum(challenge.bond for challenge in challenges if challenge is not None)
 
 
 def follow_jobs(before: JobStates, runtime: Heddle, events: Iterable[Event]) -> JobStates:

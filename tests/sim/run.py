@@ -1,6 +1,6 @@
 """`make sim`: more seeds than `make test` runs, or one seed again.
 
-    python -m tests.sim.run [--tier 1|2] [--seed N | --seeds COUNT] [--first N] [--workers N]
+    python -m tests.sim.run [--tier 1|2|3] [--seed N | --seeds COUNT] [--first N] [--workers N]
 
 Each seed runs twice; a rule that breaks, or a second run with another trace, is a failure. The exit code says so.
 """
@@ -11,19 +11,25 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from tests.sim import node_net, runtime_net
+from tests.sim import crooked_net, node_net, runtime_net
 from tests.sim.seeds import kept
 
 SEEDS_DEFAULT = 50
+TIERS: dict[int, Callable[[int], Any]] = {
+    1: runtime_net.simulate,
+    2: node_net.simulate,
+    3: crooked_net.simulate,
+}
 
 
 def twice(job: tuple[int, int]) -> str:
     """Run a seed of a tier two times; a line about it."""
     tier, seed = job
     started = time.monotonic()
-    simulate = node_net.simulate if tier == 2 else runtime_net.simulate
+    simulate: Callable[[int], Any] = TIERS[tier]
     try:
         first, second = simulate(seed), simulate(seed)
     except AssertionError as error:
@@ -47,13 +53,13 @@ def run(jobs: Iterable[tuple[int, int]], workers: int) -> int:
 def main() -> int:
     """See the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tier", type=int, choices=(1, 2))
+    parser.add_argument("--tier", type=int, choices=tuple(TIERS))
     parser.add_argument("--seed", type=int)
     parser.add_argument("--seeds", type=int, default=SEEDS_DEFAULT)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
-    tiers = (1, 2) if arguments.tier is None else (arguments.tier,)
+    tiers = tuple(TIERS) if arguments.tier is None else (arguments.tier,)
     jobs: list[tuple[int, int]] = []
     for tier in tiers:
         numbers = range(arguments.first, arguments.first + arguments.seeds)
