@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pallets.escrow import Ledger
 from pallets.jobs.events import JobAssigned, JobDone, JobMatched, JobRegistered, JobReopened
 from pallets.jobs.records import LIVE_STATES, JobCancelled, JobEnd, JobExpired, JobFailed, JobState, JobSucceeded
+from pallets.secrets.pallet import PREKEY_DEPOSIT
 from runtime.heddle import Heddle
 from runtime.pallet import Event
 
@@ -38,7 +39,7 @@ def require(condition: bool, rule: str) -> None:
 
 
 def check_money(runtime: Heddle) -> None:
-    """Issuance is free + held, and what is held belongs to jobs, bonds, adverts, stakes and judges."""
+    """Issuance is free + held, and what is held belongs to jobs, bonds, adverts, stakes, secrets and judges."""
     infos = [info.data for _, info in runtime.system.accounts.items()]
     money = sum(data.free + data.reserved for data in infos)
     require(runtime.balances.total_issuance() == money, "issuance is not free + held")
@@ -47,7 +48,9 @@ def check_money(runtime: Heddle) -> None:
     deposits = sum(record.deposit for _, record in runtime.processors.records.items())
     stakes = sum(s.bonded + sum(one.amount for one in s.unbonding) for _, s in runtime.processors.stakes.items())
     held = sum(data.reserved for data in infos)
-    accounted = escrowed + bonds + deposits + stakes + _judging(runtime)
+    keys = sum(len(unused) for _, unused in runtime.secrets.prekeys.items())
+    secrets = PREKEY_DEPOSIT * keys + sum(bundle.deposit for _, bundle in runtime.secrets.bundles.items())
+    accounted = escrowed + bonds + deposits + stakes + secrets + _judging(runtime)
     require(held == accounted, f"{held} planck are held, not what jobs and processors hold")
 
 
