@@ -3,11 +3,12 @@
 It does no I/O. Times are milliseconds of chain time since the registration.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from cli.amounts import format_amount
+from cli.job_news import news_of
 
 STATES = ("OPEN", "MATCHED", "ASSIGNED", "RUNNING", "DONE")
 LINES_MAX = 10_000
@@ -50,9 +51,19 @@ def short(address: str) -> str:
     return f"{address[:SHORT_CHARS]}…{address[-SHORT_CHARS:]}" if len(address) > 2 * SHORT_CHARS + 1 else address
 
 
+@dataclass(frozen=True)
+class LiveRun:
+    """An execution that is under way on a slot, as a view told it; `deadline` is on the chain's active clock."""
+
+    execution: int
+    attempt: int
+    state: str
+    deadline: int
+
+
 @dataclass
 class Place:
-    """A slot, and the latest of its executions."""
+    """A slot, and the latest of its executions. `deadline` is that of its offer, on the active clock, 0 without one."""
 
     processor: str = ""
     state: str = "vacant"
@@ -61,6 +72,10 @@ class Place:
     progress: str = ""
     digest: str = ""
     changed_ms: int = 0
+    deadline: int = 0
+    runs: tuple[LiveRun, ...] = ()
+    permille: dict[int, int] = field(default_factory=dict)
+    ended: int = 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,11 @@ class Timeline:
     final: bool = False
     started_ms: int | None = None
     now_ms: int = 0
+    clock: int = 0
+    slot_ms: int = 0
+    accepted: int = 0
+    expected: int = 0
+    failed_attempts: int = 0
     _seen: set[tuple[str, int]] = field(default_factory=set)
 
     @property
@@ -109,7 +129,9 @@ class Timeline:
         kind = message.get("kind", "event")
         before = len(self.lines)
         if kind == "view" and message.get("view") is not None:
+            self.clock, self.slot_ms = message.get("clock", self.clock), message.get("slot_ms", self.slot_ms)
             self._view(message["view"])
+            self._runs(message.get("executions", ()))
         elif kind == "event":
             self._event(message)
         elif kind == "retracted":
@@ -127,10 +149,22 @@ class Timeline:
         self.state = "RUNNING" if running else str(job["state"]).upper()
         if job["state"] in ENDED:
             self.end = job["end"]
+        self.accepted, self.expected = job.get("accepted", 0), job.get("executions", 0) * job.get("slots", 0)
+
+    def _runs(self, executions: Iterable[dict[str, Any]]) -> None:
+        """What is under way, as the view tells it."""
+        for place in self.places.values():
+            place.runs = ()
+        for one in executions:
+            run = LiveRun(one["execution"], one["attempt"], one["state"], one["deadline"])
+            place = self.places.setdefault(one["slot"], Place())
+            place.runs = (*place.runs, run)
 
     def _place(self, number: int, slot: dict[str, Any]) -> None:
         place = self.places.setdefault(number, Place())
         place.processor = slot.get("processor_address") or ""
+        place.deadline = slot.get("deadline", 0) if slot["state"] == "offered" else 0
+        place.ended = slot.get("ended", 0)
         if slot["state"] in ("vacant", "offered"):
             place.state = slot["state"]
         elif place.state in ("vacant", "offered"):
@@ -151,8 +185,9 @@ class Timeline:
             self.started_ms = event["time_ms"]
         handler = self._handlers().get(event["event"])
         if handler is None:
-            return
-        text, good = handler(event["fields"], event["time_ms"])
+            text, good = news_of(event["event"], event["fields"])
+        else:
+            text, good = handler(event["fields"], event["time_ms"])
         if text:
             self._say(event["time_ms"], event["block"], text, good)
 
@@ -171,7 +206,10 @@ class Timeline:
             "ExecutionStarted": self._on_execution_started,
             "ExecutionProgressed": self._on_execution_progressed,
             "ExecutionSuspected": self._on_execution_suspected,
+            "ExecutionCommitted": self._on_execution_committed,
             "ExecutionReported": self._on_execution_reported,
+            "ExecutionDisputed": self._on_execution_disputed,
+            "ExecutionRejected": self._on_execution_rejected,
             "ExecutionAccepted": self._on_execution_accepted,
             "AttemptFailed": self._on_attempt_failed,
             "ExecutionCancelled": self._on_execution_cancelled,
@@ -247,7 +285,10 @@ class Timeline:
 
     def _on_execution_progressed(self, fields: dict[str, Any], time_ms: int) -> News:
         self._move(fields, time_ms, "running")
-        self.places[fields["slot"]].progress = f"{fields['permille'] / 10:.0f} %"
+        place = self.places[fields["slot"]]
+        place.progress = f"{fields['permille'] / 10:.0f} %"
+        # At most four executions of a slot are live: older ones are forgotten.
+        place.permille = {**dict(list(place.permille.items())[-3:]), fields["execution"]: fields["permille"]}
         return "", None
 
     def _on_execution_suspected(self, fields: dict[str, Any], time_ms: int) -> News:
@@ -259,12 +300,25 @@ class Timeline:
         self.places[fields["slot"]].digest = fields["digest"]
         return f"{run} reported, digest {fields['digest'][:18]}…", None
 
+    def _on_execution_committed(self, fields: dict[str, Any], time_ms: int) -> News:
+        run = self._move(fields, time_ms, "committed")
+        return f"{run} is committed, not yet shown", None
+
+    def _on_execution_disputed(self, fields: dict[str, Any], time_ms: int) -> News:
+        run = self._move(fields, time_ms, "disputed")
+        return f"{run} is before a jury", False
+
+    def _on_execution_rejected(self, fields: dict[str, Any], time_ms: int) -> News:
+        run = self._move(fields, time_ms, "rejected")
+        return f"{run} rejected, {failure_text(fields['failure'])}, {format_amount(fields['paid'])} paid", False
+
     def _on_execution_accepted(self, fields: dict[str, Any], time_ms: int) -> News:
         run = self._move(fields, time_ms, "accepted")
         return f"{run} accepted, {format_amount(fields['paid'])} paid", True
 
     def _on_attempt_failed(self, fields: dict[str, Any], time_ms: int) -> News:
         run = self._move(fields, time_ms, "failed")
+        self.failed_attempts += 1
         message = f": {fields['message']}" if fields["message"] else ""
         return f"{run} failed, {failure_text(fields['failure'])}{message}", False
 

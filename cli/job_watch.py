@@ -5,22 +5,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cli.errors import CliError, TimedOut
-from cli.job_timeline import STATES, Line, Timeline, short
+from cli.job_picture import seconds
+from cli.job_timeline import Line, Timeline
 from cli.output import emit_line
 from cli.rpc_client import RpcClient
 
-if TYPE_CHECKING:
-    from rich.console import Group
-    from rich.text import Text
-
 SILENCE_MAX_S = 600.0
-LINES_SHOWN = 12
-SLOTS_SHOWN = 8
+TICK_S = 1.0
 MESSAGES_MAX = 10_000
-BAD_STATES = ("CANCELLED", "EXPIRED", "SKIPPED", "OMITTED")
 
 Message = dict[str, Any]
 Heard = Callable[[Timeline, Message, list[Line]], None]
@@ -83,13 +78,17 @@ def print_lines(timeline: Timeline, lines: Sequence[Line], *, named: bool = Fals
     sys.stdout.flush()
 
 
-def seconds(milliseconds: int) -> str:
-    """A time span for people: `12.5 s`."""
-    return f"{milliseconds / 1000:.1f} s"
+def _follow_all(
+    url: str,
+    timelines: Sequence[Timeline],
+    heard: Heard,
+    timeout_s: float | None,
+    tick: Callable[[], None] | None = None,
+) -> None:
+    """Follow each job in a thread of its own; timelines change, and `heard` is called, in this one only.
 
-
-def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, timeout_s: float | None) -> None:
-    """Follow each job in a thread of its own; timelines change, and `heard` is called, in this one only."""
+    `tick`, if there is one, is called every second in which nothing is heard.
+    """
     messages: queue.Queue[tuple[Timeline, Message] | CliError] = queue.Queue(MESSAGES_MAX)
 
     def run(timeline: Timeline) -> None:
@@ -102,15 +101,21 @@ def _follow_all(url: str, timelines: Sequence[Timeline], heard: Heard, timeout_s
 
     for timeline in timelines:
         threading.Thread(target=run, args=(timeline,), daemon=True).start()
+    silent_s = time.monotonic() + SILENCE_MAX_S
     end_s = None if timeout_s is None else time.monotonic() + timeout_s
     while not all(timeline.final for timeline in timelines):
+        wait_s = max(0.0, (silent_s if end_s is None else end_s) - time.monotonic())
         try:
-            told = messages.get(timeout=SILENCE_MAX_S if end_s is None else max(0.0, end_s - time.monotonic()))
+            told = messages.get(timeout=wait_s if tick is None else min(wait_s, TICK_S))
         except queue.Empty:
+            if tick is not None and wait_s > TICK_S:
+                tick()
+                continue
             late = ", ".join(f"{one.job} is {one.state}" for one in timelines if not one.final)
             raise TimedOut(f"not at its end in time: job {late}", "ask `heddle job why ID`") from None
         if isinstance(told, CliError):
             raise told
+        silent_s = time.monotonic() + SILENCE_MAX_S
         timeline, message = told
         heard(timeline, message, timeline.hear(message))
 
@@ -119,67 +124,18 @@ def _watch_live(url: str, timelines: Sequence[Timeline], timeout_s: float | None
     from rich.console import Console
     from rich.live import Live
 
+    from cli.job_picture import picture
+
+    told_s = time.monotonic()
+
+    def draw() -> None:
+        live.update(picture(timelines, time.monotonic() - told_s), refresh=True)
+
+    def heard(_timeline: Timeline, message: Message, _lines: list[Line]) -> None:
+        nonlocal told_s
+        if message["kind"] == "view":
+            told_s = time.monotonic()
+        draw()
+
     with Live(picture(timelines), console=Console(highlight=False), auto_refresh=False) as live:
-        _follow_all(url, timelines, lambda *_: live.update(picture(timelines), refresh=True), timeout_s)
-
-
-def picture(timelines: Sequence[Timeline]) -> "Group":
-    """All jobs: the way of states, a line for each slot, and the latest news; it fits a terminal of 24 lines by 80."""
-    from rich.console import Group
-    from rich.text import Text
-
-    parts: list[Text] = []
-    shown = max(1, LINES_SHOWN // len(timelines) ** 2)
-    for timeline in timelines:
-        parts.append(Text(f"job {timeline.job} {timeline.name}".rstrip(), "bold"))
-        parts += [_way(timeline), *_slots(timeline)]
-        parts += [_line(line) for line in timeline.lines[-shown:]]
-    return Group(*parts)
-
-
-def _way(timeline: Timeline) -> "Text":
-    """OPEN ─ MATCHED ─ ... with the present state bright and the time at which each was reached."""
-    from rich.text import Text
-
-    text = Text("  ")
-    over = timeline.state in BAD_STATES
-    states = [*STATES[:-1], timeline.state] if over else list(STATES)
-    for place, state in enumerate(states):
-        reached = timeline.reached_ms.get(state)
-        if state == timeline.state:
-            good = "bold green" if timeline.succeeded else "bold red"
-            style = good if timeline.ended else "bold yellow"
-        else:
-            style = "green" if reached is not None else "dim"
-        text.append(" ─ " if place else "", "dim")
-        text.append(state, style)
-        if reached is not None:
-            text.append(f" {reached / 1000:.0f}s", "dim")
-    if timeline.final:
-        text.append("  final", "dim")
-    return text
-
-
-def _slots(timeline: Timeline) -> "list[Text]":
-    """A line for each of the first slots: who has it, how far its execution is, and what came out."""
-    from rich.text import Text
-
-    styles = {"accepted": "green", "running": "yellow", "failed": "red", "suspect": "red"}
-    lines = []
-    for number, place in sorted(timeline.places.items())[:SLOTS_SHOWN]:
-        text = Text(f"  slot {number:<3} {short(place.processor):<14} ")
-        text.append(f"{place.state:<13}", styles.get(place.state, ""))
-        if place.execution is not None:
-            text.append(f"execution {place.execution}, attempt {place.attempt} {place.progress}", "dim")
-        text.append(f" {place.digest[:14]}", "dim")
-        lines.append(text)
-    if len(timeline.places) > SLOTS_SHOWN:
-        lines.append(Text(f"  and {len(timeline.places) - SLOTS_SHOWN} slots more", "dim"))
-    return lines
-
-
-def _line(line: Line) -> "Text":
-    from rich.text import Text
-
-    style = {True: "green", False: "red", None: ""}[line.good]
-    return Text.assemble((f"{seconds(line.after_ms):>8}  #{line.block:<6} ", "dim"), (line.text, style))
+        _follow_all(url, timelines, heard, timeout_s, draw)

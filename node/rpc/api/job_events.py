@@ -130,10 +130,12 @@ class JobFollower:
             return
         job = runtime.jobs.job_by_hash.find(self.id_hash)
         view = None if job is None else readable(job_view(runtime.jobs, job))
-        if view != self._last:
-            self._last = view
+        runs = [] if job is None else live_executions(runtime, job)
+        if (view, runs) != self._last:
+            self._last = (view, runs)
             place = {"block": head.number, "hash": f"0x{head.hash.hex()}", "finalised": is_final(self.chain, head)}
-            self._push("view", **place, view=view)
+            times = {"clock": runtime.agenda.now(), "slot_ms": self.chain.slot_ms}
+            self._push("view", **place, view=view, executions=runs, **times)
 
     def _tell_end(self) -> bool:
         """Push `ended` if the job's end is final; whether it is."""
@@ -159,6 +161,16 @@ class JobFollower:
 
     def _push(self, kind: str, **fields: Any) -> None:
         self.subscription.push({"kind": kind, **fields})
+
+
+def live_executions(runtime: Heddle, job: int) -> list[dict[str, Any]]:
+    """What is under way of a job: at most four executions of a slot, each {slot, execution, …its record}."""
+    return [
+        {"slot": number, "execution": execution, **readable(record)}
+        for number, slot in runtime.jobs.slots_of(job)
+        for execution in slot.live
+        if (record := runtime.jobs.executions.find((job, number, execution))) is not None
+    ]
 
 
 def hash_of(runtime: Heddle, job: int) -> bytes:

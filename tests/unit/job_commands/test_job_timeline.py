@@ -1,12 +1,15 @@
 """The timeline: states, lines and ends follow from what a node tells, in any order of repetition."""
 
 import io
-from typing import Any
+from typing import Any, get_type_hints
 
+import pytest
 from rich.console import Console
 
+from cli.job_news import SENTENCES, SILENT, news_of
+from cli.job_picture import picture
 from cli.job_timeline import Timeline, end_text, failure_text
-from cli.job_watch import picture
+from runtime.heddle import Heddle
 
 BOB = {"processor": "0x00", "processor_address": "5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E"}
 RUN = {"execution": 0, "slot": 0, "attempt": 1}
@@ -108,3 +111,69 @@ def test_three_jobs_fit_a_small_terminal() -> None:
     assert len(lines) <= 24
     text = ["".join(segment.text for segment in line) for line in lines]
     assert sum("DONE 8s  final" in line for line in text) == 3
+
+
+def drawn(timelines: list[Timeline], waited_s: float = 0.0) -> list[str]:
+    """The picture's lines on a terminal of 80 columns."""
+    console = Console(width=80, file=io.StringIO())
+    lines = console.render_lines(picture(timelines, waited_s), pad=False)
+    return ["".join(segment.text for segment in line) for line in lines]
+
+
+def view(slots: int, live: int, clock: int = 1_000) -> dict[str, Any]:
+    """A view of an assigned job whose slots run `live` executions each, with 57 slots left for each."""
+    place = {"state": "acknowledged", "ended": 3, "deadline": 0, **BOB}
+    return {
+        "kind": "view",
+        "view": {
+            "job": {"state": "assigned", "end": None, "accepted": 7, "executions": 100, "slots": slots},
+            "slots": [{"number": number, "slot": place, "bond": 0} for number in range(slots)],
+        },
+        "executions": [
+            {"slot": slot, "execution": 10 + n, "attempt": 2, "state": "running", "deadline": clock + 57}
+            for slot in range(slots)
+            for n in range(live)
+        ],
+        "clock": clock,
+        "slot_ms": 1_000,
+    }
+
+
+def test_the_tree_shows_executions_with_progress_and_deadline() -> None:
+    """A bar of what the script says, the attempt, and the slots left: fewer with each second that goes by."""
+    timeline = Timeline(0)
+    timeline.hear(STORY[0])
+    timeline.hear(view(slots=1, live=1))
+    timeline.hear(event(7, "ExecutionProgressed", 6_000, 4, execution=10, slot=0, attempt=2, permille=500))
+    (run,) = [line for line in drawn([timeline]) if "execution 10" in line]
+    assert "██████░░░░░░ 50 %" in run
+    assert "attempt 2, 57 slots left" in run
+    assert any("50 slots left" in line for line in drawn([timeline], 7.5))
+    assert "7 of 100 accepted" in drawn([timeline])[0]
+
+
+@pytest.mark.parametrize(("jobs", "slots", "live"), [(1, 64, 4), (1, 3, 1), (3, 64, 4), (5, 8, 2)])
+def test_the_tree_fits_whatever_the_job(jobs: int, slots: int, live: int) -> None:
+    """Up to 24 lines of 80 columns; the slots that have no line are counted, none is forgotten."""
+    timelines = [Timeline(number, "a job") for number in range(jobs)]
+    for timeline in timelines:
+        for number in range(30):
+            timeline.hear({**STORY[0], "index": number})
+        timeline.hear(view(slots, live))
+    lines = drawn(timelines)
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    shown = sum("├ slot" in line for line in lines)
+    counted = sum(int(line.split("and ")[1].split()[0]) for line in lines if "slots more" in line)
+    assert shown + counted == jobs * slots
+
+
+def test_every_event_of_a_job_is_told_or_silent_on_purpose() -> None:
+    """Each event of the chain that names a job has a sentence whose words are its fields, or stands in the list."""
+    handled = set(Timeline(0)._handlers())
+    events = {event.__name__: event for pallet in Heddle().pallets for event in pallet.events}
+    named = {name: kind for name, kind in events.items() if "job" in get_type_hints(kind)}
+    assert set(named) == handled | set(SENTENCES) | SILENT
+    for name in SENTENCES:
+        fields = dict.fromkeys(get_type_hints(named[name]), 1)
+        assert news_of(name, fields)[0], name
