@@ -11,6 +11,8 @@ from cli.amounts import format_amount
 SENTENCES: dict[str, tuple[str, bool | None]] = {
     "JobWaiting": ("WAITING: its lane is full", None),
     "JobOpened": ("OPEN: its turn has come in its lane", None),
+    "JobFellBack": ("it failed, and its fallback runs instead", False),
+    "JobPreempted": ("it took the processor of job {victim} and paid {paid}", None),
     "JobPaused": ("paused by its owner", None),
     "JobResumed": ("resumed by its owner", None),
     "JobToppedUp": ("its owner added {amount}", None),
@@ -34,6 +36,8 @@ SENTENCES: dict[str, tuple[str, bool | None]] = {
     "SecretsSealed": ("slot {slot}: its processor has the key of the environment", None),
 }
 """By event: what to say, and whether it is good or bad news."""
+AMOUNTS = ("amount", "paid")
+"""Fields that are planck."""
 SILENT = frozenset(
     (
         *("SlotClosed", "JobForgotten", "Proposed", "PlacementRejected", "Paid", "FeeBurned", "BondLocked"),
@@ -48,7 +52,7 @@ def news_of(event: str, fields: dict[str, Any]) -> tuple[str, bool | None]:
     sentence, good = SENTENCES.get(event, ("", None))
     if not sentence:
         return "", None
-    words = {name: format_amount(value) if name == "amount" else value for name, value in fields.items()}
+    words = {name: format_amount(value) if name in AMOUNTS else value for name, value in fields.items()}
     try:
         return sentence.format(**words), good
     except KeyError:

@@ -150,6 +150,24 @@ def transfer_editor(
 
 @app.command()
 @signed
+def preempt(
+    job: JobArgument,
+    victim: Annotated[str, typer.Option("--from", metavar="ID", help="The job whose processor is taken.")],
+    slot: SlotOption = 0,
+    victim_slot: Annotated[int, typer.Option("--from-slot", min=0, help="On which slot of that job.")] = 0,
+    *,
+    signing: Signing,
+) -> None:
+    """Take the processor of a preemptible job of much lower priority, and pay for what it has done there."""
+
+    def arguments(chain: "ChainClient", _view: dict[str, Any]) -> tuple[int, int, int]:
+        return slot, view_of(chain.rpc, victim)["id"], victim_slot
+
+    perform(job, signing, "Jobs", "preempt", Steps(arguments, question=f"Take a processor from job {victim}?"))
+
+
+@app.command()
+@signed
 def accept(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, signing: Signing) -> None:
     """Take a reported result at once, without waiting for the end of its window."""
     perform(job, signing, "Verification", "accept", Steps(lambda _chain, _view: (execution, slot)))
