@@ -5,6 +5,7 @@ from pallets.jobs.lanes import lane_of
 from pallets.jobs.queue import rank
 from pallets.jobs.records import LIVE_STATES, ExecutionState, Job, JobState, SlotState
 from pallets.jobs.store import JobStore, LaneKey, wants_processors
+from pallets.jobs.types import Competing
 from runtime.errors import InvariantBroken
 
 
@@ -15,7 +16,7 @@ def check_jobs(store: JobStore) -> None:
     for job_id, job in store.jobs.items():
         live = job.state in LIVE_STATES
         owners[job.owner] = owners.get(job.owner, 0) + live
-        _require(job_id, (job_id in listed) == wants_processors(job), "queue")
+        _require(job_id, _is_listed_rightly(store, job_id, job, job_id in listed), "queue")
         ledger = store.escrow.ledgers.find(job_id)
         _require(job_id, ledger is not None, "no ledger")
         if not live:
@@ -36,6 +37,12 @@ def check_jobs(store: JobStore) -> None:
         for lease in leases:
             slot = store.slot(lease.job, lease.slot)
             _require(lease.job, slot.processor == who, f"lease of 0x{who.hex()} without its slot")
+
+
+def _is_listed_rightly(store: JobStore, id: int, job: Job, listed: bool) -> bool:
+    """A job whose executions are competed for may have a vacant slot whose time has not come."""
+    wanted = wants_processors(job)
+    return (not listed or wanted) if isinstance(store.specs.get(id).assignment, Competing) else listed == wanted
 
 
 def _check_queue(store: JobStore) -> set[int]:

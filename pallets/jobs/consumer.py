@@ -26,7 +26,7 @@ from pallets.jobs.records import Job, ScriptVersion
 from pallets.jobs.schedule import executions_of, first_from, start_of
 from pallets.jobs.slots import HELD
 from pallets.jobs.store import WHOLE_JOB, JobStore
-from pallets.jobs.types import Blob, Editor, JobSpec, PartsInput
+from pallets.jobs.types import Blob, Competing, Editor, JobSpec, PartsInput
 from pallets.jobs.validate import check_script_blob
 from runtime.pallet import Signed, call
 from runtime.scale import U64, U128
@@ -79,7 +79,8 @@ class ConsumerCalls(JobStore):
         longer = replace(spec, schedule=replace(spec.schedule, end_ms=end_ms))
         count = self._extended(record, spec, longer)
         for number, slot in list(self.slots_of(job)):
-            if slot.state in HELD and slot.processor is not None:
+            competed_for = isinstance(spec.assignment, Competing)
+            if slot.state in HELD and slot.processor is not None and not competed_for:
                 self.processors.lengthen(slot.processor, job, number, count - record.executions)
         before, after = terms.deposit(self, spec, record.executions), terms.deposit(self, longer, count)
         self.escrow.extend(job, difference(after, before))

@@ -11,7 +11,7 @@ from pallets.jobs.failure import Failure, NodeLost, Preempted, RunTimeout, may_d
 from pallets.jobs.records import Execution, ExecutionState, JobState, Slot, SlotState
 from pallets.jobs.schedule import START_GRACE_SLOTS, backoff_ms, start_of
 from pallets.jobs.store import JobStore
-from pallets.jobs.types import JobSpec
+from pallets.jobs.types import Competing, JobSpec
 from runtime.hashing import blake2b256
 
 COMING_UP_MS = 60_000
@@ -35,7 +35,7 @@ def bring_up(store: JobStore, id: int, number: int) -> None:
         slot = store.slot(id, number)
     while (
         slot.next < job.executions
-        and has_room(slot)
+        and has_room(slot, spec)
         and start_of(spec.schedule, slot.start_delay_ms, slot.next) <= now + COMING_UP_MS
     ):
         due = start_of(spec.schedule, slot.start_delay_ms, slot.next)
@@ -46,8 +46,12 @@ def bring_up(store: JobStore, id: int, number: int) -> None:
         store.slots.put((id, number), slot)
 
 
-def has_room(slot: Slot) -> bool:
-    """Whether one more execution may come up."""
+def has_room(slot: Slot, spec: JobSpec) -> bool:
+    """Whether one more execution may come up; where they are competed for, only if nobody has the slot for another."""
+    if isinstance(spec.assignment, Competing) and (
+        slot.live or (slot.state is not SlotState.VACANT and slot.next > slot.first)
+    ):
+        return False
     return len(slot.live) < bounds.LIVE_PER_SLOT_MAX and slot.awaiting < bounds.AWAITING_PER_SLOT_MAX
 
 

@@ -148,6 +148,12 @@ class Preempted(Failure):
     """An urgent job took the processor; this one had agreed to it and loses no attempt."""
 
 
+@variant(19)
+@dataclass(frozen=True, slots=True)
+class Released(Failure):
+    """The slot was for one execution; the next is competed for anew."""
+
+
 REPORTABLE = (
     AppError,
     InputUnavailable,

@@ -64,7 +64,7 @@ from pallets.jobs.records import (
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Output, Succeeded
 from pallets.jobs.schedule import RUN_GRACE_SLOTS, start_of
 from pallets.jobs.store import JOB_KIND, SLOT_KIND, WHOLE_JOB, JobParameters
-from pallets.jobs.types import Blob, JobSpec, Single, Trusted
+from pallets.jobs.types import Blob, Competing, JobSpec, Single, Trusted
 from pallets.jobs.validate import check_spec, is_blob
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
@@ -87,8 +87,8 @@ RUNNING = (ExecutionState.RUNNING, ExecutionState.SUSPECT)
 
 
 def register_weight(spec: JobSpec) -> int:
-    """In picoseconds: named processors are checked and get their offers at once."""
-    named = len(spec.assignment.instant) if isinstance(spec.assignment, Single) else 0
+    """In picoseconds: named processors get their offers at once; slots that are competed for have their own times."""
+    named = len(spec.assignment.instant) if isinstance(spec.assignment, Single) else spec.slots
     return REGISTER_PS + named * NAMED_PS
 
 
@@ -141,6 +141,8 @@ class Jobs(PreemptCalls):
         lanes.enter(self, job_id)
         self.relist(job_id)
         terms.rearm_job(self, job_id)
+        if isinstance(spec.assignment, Competing):
+            self._rearm_slots(job_id)
         if isinstance(spec.assignment, Single):
             for number, chosen in enumerate(spec.assignment.instant):
                 self.placer(job_id, number, chosen.processor, chosen.start_delay_ms, True)

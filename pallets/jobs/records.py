@@ -158,6 +158,7 @@ class Slot:
     as long as the job is not assigned. `vacant_at` (A) and `vacant_block` say since when it waits. `key` (X25519) came
     with the acknowledgment: the job's secrets are sealed to it. `sealed`: they are there, for this generation.
 
+    `first` is the execution from which on its processor has the slot; where executions are competed for, the only one.
     `next` is the first execution that has not come up yet, `live` those that have and are to be run, `awaiting` how
     many were run and are not judged yet, `ended` how many are over, `kept` the latest of them, whose records are still
     there. `results_hash` chains every one that is over:
@@ -177,6 +178,7 @@ class Slot:
     vacant_block: U32
     key: Annotated[bytes, Fixed(32)] | None
     sealed: bool
+    first: U32
     next: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
     awaiting: U32

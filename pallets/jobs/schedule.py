@@ -1,6 +1,6 @@
 """The arithmetic of a job's times: how many executions, when each starts, how long a retry waits."""
 
-from pallets.jobs.types import JobSpec, RetryPolicy, Schedule
+from pallets.jobs.types import Competing, JobSpec, RetryPolicy, Schedule
 from pallets.processors.calendar import Lease
 
 RUN_GRACE_SLOTS = 15
@@ -11,11 +11,20 @@ LONG_RUN_SLOTS = 120
 SUSPECT_SLOTS = 60
 """Without a sign of life for so long a run is suspect, and lost after as long again."""
 LEASE_CORES = 1
+COMPETING_OPENS_MS = 300_000
+"""So long before its start an execution is competed for (spec/job-layer.md §2)."""
 
 
 def executions_of(schedule: Schedule) -> int:
     """N = ⌊(end − start − 1) / interval⌋ + 1, for end > start and interval > 0."""
     return (schedule.end_ms - schedule.start_ms - 1) // schedule.interval_ms + 1
+
+
+def opens_ms(spec: JobSpec, execution: int) -> int:
+    """From when on processors may compete for an execution, before its scheduled start; at once if they do not."""
+    if not isinstance(spec.assignment, Competing):
+        return 0
+    return start_of(spec.schedule, 0, execution) - COMPETING_OPENS_MS
 
 
 def start_of(schedule: Schedule, start_delay_ms: int, execution: int) -> int:
@@ -49,7 +58,7 @@ def retry_grace_slots(spec: JobSpec) -> int:
 
 
 def lease_of(job: int, slot: int, spec: JobSpec, start_delay_ms: int, first: int, executions: int) -> Lease:
-    """What a processor reserves for a slot from execution `first` on."""
+    """What a processor reserves for a slot: all executions from `first` on, or that one if they are competed for."""
     schedule = spec.schedule
     return Lease(
         job=job,
@@ -57,7 +66,7 @@ def lease_of(job: int, slot: int, spec: JobSpec, start_delay_ms: int, first: int
         offset_ms=start_of(schedule, start_delay_ms, first),
         period_ms=schedule.interval_ms,
         length_ms=schedule.duration_ms + schedule.start_delay_max_ms,
-        count=executions - first,
+        count=1 if isinstance(spec.assignment, Competing) else executions - first,
         memory_bytes=spec.resources.memory_bytes,
         storage_bytes=spec.resources.storage_bytes,
         cores=LEASE_CORES,

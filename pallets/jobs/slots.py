@@ -19,7 +19,16 @@ from pallets.jobs.events import (
     SlotVacated,
 )
 from pallets.jobs.executions import COMING_UP_MS
-from pallets.jobs.failure import AckTimeout, Failure, NodeLost, Paused, Preempted, RunTimeout, SecretsUnavailable
+from pallets.jobs.failure import (
+    AckTimeout,
+    Failure,
+    NodeLost,
+    Paused,
+    Preempted,
+    Released,
+    RunTimeout,
+    SecretsUnavailable,
+)
 from pallets.jobs.modes import bond_multiple
 from pallets.jobs.records import (
     LIVE_STATES,
@@ -31,9 +40,9 @@ from pallets.jobs.records import (
     Slot,
     SlotState,
 )
-from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, start_of
+from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, opens_ms, start_of
 from pallets.jobs.store import SLOT_BITS, SLOT_KIND, JobStore
-from pallets.jobs.types import Credibility
+from pallets.jobs.types import Competing, Credibility
 from runtime.hashing import personal
 from runtime.types import ZERO_HASH
 
@@ -72,6 +81,7 @@ def offer(store: JobStore, id: int, number: int, match: Match) -> None:
         ask=match.ask,
         drawn=match.drawn,
         start_delay_ms=match.start_delay_ms,
+        first=first,
         deadline=store.agenda.now() + spec.timeouts.acknowledge_slots,
     )
     store.put_slot(id, number, offered)
@@ -98,7 +108,7 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     store.put_slot(id, number, replace(slot, state=SlotState.ACKNOWLEDGED, deadline=until, key=key))
     store.processors.note_acknowledged(slot.processor)
     store.emit(SlotAcknowledged(id, number, slot.generation, slot.processor, key))
-    if _all_are_there(store, id):
+    if job.state is not JobState.ASSIGNED and (_is_competed_for(store, id) or _all_are_there(store, id)):
         store.change_job(id, state=JobState.ASSIGNED, seed=job_seed(store.beacon, store.system.number, job.id_hash))
         store.emit(JobAssigned(id))
         for other in range(job.slots):
@@ -106,6 +116,11 @@ def acknowledge(store: JobStore, id: int, number: int, key: bytes | None) -> Non
     else:
         executions.give_time(store, id, number)
         rearm(store, id, number)
+
+
+def _is_competed_for(store: JobStore, id: int) -> bool:
+    """Whether a processor has a slot for one execution only. Such a job begins with the first that has one."""
+    return isinstance(store.specs.get(id).assignment, Competing)
 
 
 def _all_are_there(store: JobStore, id: int) -> bool:
@@ -258,11 +273,20 @@ def lose(store: JobStore, id: int, number: int, overdue: dict[int, Failure]) -> 
 
 
 def rearm(store: JobStore, id: int, number: int) -> None:
-    """Bring up what is near and have the agenda look at the slot when the next thing is due."""
+    """Bring up what is near and have the agenda look at the slot when the next thing is due.
+
+    A slot whose one execution was competed for and is over is open to all for the next.
+    """
+    slot, competed_for = store.slot(id, number), _is_competed_for(store, id)
+    over = slot.state is SlotState.ACKNOWLEDGED and not slot.live and slot.next > slot.first
+    if competed_for and over and store.is_live(id):
+        vacate(store, id, number, Released(), {})
     executions.bring_up(store, id, number)
     slot = store.slot(id, number)
     if not store.is_live(id) or slot.state is SlotState.CLOSED:
         return
+    if competed_for and slot.state is SlotState.VACANT:
+        store.relist(id)
     due = min(_due_slots(store, id, number, slot), default=0)
     if due:
         wake = store.agenda.arm(SLOT_KIND, store.agenda_id(id, number), slot.wake, due)
@@ -287,8 +311,11 @@ def _due_slots(store: JobStore, id: int, number: int, slot: Slot) -> Iterator[in
     let_go_at = _let_go_at(store, id, number)
     if let_go_at:
         yield let_go_at + offset
+    opens = opens_ms(spec, min((*slot.live, slot.next)))
+    if slot.state is SlotState.VACANT and opens > store.system.now_ms:
+        yield store.agenda.slots_of(opens)
     comes_up = job.state is JobState.ASSIGNED and job.paused_at is None and slot.next < job.executions
-    if comes_up and executions.has_room(slot):
+    if comes_up and executions.has_room(slot, spec):
         coming_up = start_of(spec.schedule, slot.start_delay_ms, slot.next) - COMING_UP_MS
         yield store.agenda.slots_of(max(0, coming_up))
 

@@ -27,7 +27,8 @@ from pallets.jobs.records import (
     Terms,
 )
 from pallets.jobs.report import Succeeded
-from pallets.jobs.types import Blob, BlobInput, JobSpec, Label, PartsInput
+from pallets.jobs.schedule import opens_ms
+from pallets.jobs.types import Blob, BlobInput, Competing, JobSpec, Label, PartsInput
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System
@@ -220,7 +221,15 @@ class JobStore(Pallet):
 
     def relist(self, id: int) -> None:
         """Have the job in the queue if it wants a processor, and only then."""
-        self.list_open(id, wanted=wants_processors(self.jobs.get(id)))
+        self.list_open(id, wanted=wants_processors(self.jobs.get(id)) and self._is_time(id))
+
+    def _is_time(self, id: int) -> bool:
+        """Whether an execution of a vacant slot may be matched now: where they are competed for, shortly before it."""
+        spec, now_ms = self.specs.get(id), self.system.now_ms
+        return not isinstance(spec.assignment, Competing) or any(
+            slot.state is SlotState.VACANT and opens_ms(spec, min((*slot.live, slot.next))) <= now_ms
+            for _, slot in self.slots_of(id)
+        )
 
     def list_open(self, id: int, *, wanted: bool) -> None:
         """Have the job in the queue, or not."""
@@ -277,6 +286,7 @@ def new_slot(job: Job) -> Slot:
         vacant_block=job.registered_block,
         key=None,
         sealed=False,
+        first=0,
         next=0,
         live=(),
         awaiting=0,

@@ -2,7 +2,7 @@
 
 from pallets.escrow import Pots
 from pallets.jobs.records import Job, JobState
-from pallets.jobs.schedule import retry_grace_slots, retry_horizon_ms, start_of
+from pallets.jobs.schedule import opens_ms, retry_grace_slots, retry_horizon_ms, start_of
 from pallets.jobs.store import JOB_KIND, JobStore
 from pallets.jobs.types import Adaptive, JobSpec, Reexecution
 
@@ -19,7 +19,8 @@ def deposit(store: JobStore, spec: JobSpec, executions: int) -> Pots:
 
 def queue_deadline(store: JobStore, spec: JobSpec) -> int:
     """Until when, in A, a job that begins to wait now may wait for processors."""
-    return store.agenda.now() + store.agenda.slots_of(spec.timeouts.queue_ms)
+    unopened_ms = max(0, opens_ms(spec, 0) - store.system.now_ms)
+    return store.agenda.now() + store.agenda.slots_of(unopened_ms + spec.timeouts.queue_ms)
 
 
 def total_deadline(store: JobStore, spec: JobSpec) -> int:

@@ -42,7 +42,6 @@ from pallets.jobs.types import (
     Quorum,
     Reexecution,
     RuntimeKind,
-    Single,
     UpstreamInput,
     Webhook,
 )
@@ -80,12 +79,10 @@ def check_fallback(spec: JobSpec, fallback: Fallback, executions: int) -> None:
 def check_supported(spec: JobSpec) -> None:
     """Refuse by NotYetSupported what comes with later rules."""
     public = spec.processors if isinstance(spec.processors, Public) else None
-    single = spec.assignment if isinstance(spec.assignment, Single) else None
     supported = (
         (Field.RUNTIME, spec.runtime in RUNTIMES),
         (Field.INPUT, not isinstance(spec.input, UpstreamInput)),
         (Field.ATTESTATION, public is None or not public.attested_only),
-        (Field.ASSIGNMENT, single is not None),
         (Field.DESTINATIONS, all(isinstance(target, Chain | Webhook) for target in spec.destinations)),
         (Field.GAS, spec.gas_per_delivery == 0),
         (Field.VERIFICATION, not isinstance(spec.verification, Attested | Proof)),

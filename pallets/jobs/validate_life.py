@@ -3,7 +3,7 @@
 from pallets.jobs import bounds
 from pallets.jobs.errors import Field, OutOfBounds
 from pallets.jobs.modes import is_compared
-from pallets.jobs.types import JobSpec, PartsInput, Single
+from pallets.jobs.types import Competing, JobSpec, PartsInput, Single
 
 
 def check_life(spec: JobSpec, executions: int) -> None:
@@ -12,6 +12,8 @@ def check_life(spec: JobSpec, executions: int) -> None:
     if spec.queue.preemptible and is_compared(spec):
         # Its replicas must all be there in time: an interruption would cost the others their round.
         raise OutOfBounds(Field.PREEMPTION)
+    if isinstance(spec.assignment, Competing) and (is_compared(spec) or spec.queue.lane is not None):
+        raise OutOfBounds(Field.ASSIGNMENT)
     if isinstance(spec.input, PartsInput) and len(spec.input.parts) != executions:
         raise OutOfBounds(Field.INPUT)
     if isinstance(spec.assignment, Single) and spec.assignment.instant:

@@ -13,7 +13,7 @@ from pallets.escrow import Escrow
 from pallets.jobs import credibility
 from pallets.jobs.modes import bond_multiple, is_compared
 from pallets.jobs.records import Job, JobState, Slot, SlotState
-from pallets.jobs.schedule import lease_of
+from pallets.jobs.schedule import lease_of, opens_ms
 from pallets.jobs.slots import Match
 from pallets.jobs.store import JobStore
 from pallets.jobs.types import Credibility, JobSpec, Known, Personal, Public
@@ -112,6 +112,8 @@ class Eligibility:
             return Reason.SLOT_TAKEN
         if seat.job.paused_at is not None:
             return Reason.PAUSED
+        if opens_ms(seat.spec, min((*seat.slot.live, seat.slot.next))) > self.system.now_ms:
+            return Reason.TOO_EARLY
         if self._has_enough(seat):
             return Reason.SLOT_TAKEN
         advert = self.processors.adverts.find(who)

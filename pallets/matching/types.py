@@ -48,6 +48,7 @@ class Reason(Enum):
     PAUSED = 28
     NO_SEALED_SECRETS = 29
     WAITING = 30
+    TOO_EARLY = 31
 
 
 @dataclass(frozen=True, slots=True)

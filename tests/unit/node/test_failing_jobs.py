@@ -60,7 +60,6 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
     ],
     Field.INPUT: [replace(GOOD, input=types.UpstreamInput(1))],
     Field.ATTESTATION: [replace(GOOD, processors=types.Public(0, attested_only=True))],
-    Field.ASSIGNMENT: [replace(GOOD, assignment=types.Competing())],
     Field.DESTINATIONS: [
         delivered(types.Ethereum(1, bytes(20), 1)),
         delivered(types.Tezos(None, "fulfill")),

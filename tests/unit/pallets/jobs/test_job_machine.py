@@ -43,6 +43,7 @@ JOB_STEPS: dict[tuple[str, type[Event]], str] = {
     ("matched", events.JobReopened): "open",
     ("matched", events.JobAssigned): "assigned",
     ("open", events.JobDone): "over",
+    ("open", events.JobAssigned): "assigned",
     ("open", events.JobWaiting): "waiting",
     ("waiting", events.JobOpened): "open",
     ("waiting", events.JobDone): "over",
@@ -102,6 +103,7 @@ class Shape:
     priority: int
     lane: types.Lane | None
     fallback: bool
+    competing: bool
 
     def spec(self, world: World) -> types.JobSpec:
         """The specification, starting from now."""
@@ -117,6 +119,7 @@ class Shape:
             schedule=types.Schedule(start, end, interval_ms, duration_ms, delay_ms),
             retry=replace(types.RETRY_DEFAULT, attempts_max=self.attempts, lost_max=self.lost),
             timeouts=types.Timeouts(20, 120_000),
+            assignment=types.Competing() if self.competing and self.lane is None else types.Single(),
             queue=types.Queue(self.priority, self.lane, preemptible=not self.priority),
             fallback=types.Fallback(SCRIPT, types.RuntimeKind.PYTHON, "again") if self.fallback else None,
             mutability=types.Editor(CAROL) if self.priority else types.Immutable(),
@@ -136,6 +139,7 @@ shapes = st.builds(
     long=st.booleans(),
     priority=st.sampled_from([0, 0, 1, 20]),
     fallback=st.booleans(),
+    competing=st.sampled_from([False, False, True]),
     lane=st.sampled_from([None, None, types.Lane("one", 1), types.Lane("two", 2)]),
 )
 ends = st.one_of(st.none(), st.none(), failures)
