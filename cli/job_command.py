@@ -8,6 +8,7 @@ import typer
 from cli.errors import CliError, Refused
 from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
 from cli.job_owner_command import app as owner_app
+from cli.job_secrets_command import app as secrets_app
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, emit_line, fields, note, table
 
@@ -18,6 +19,7 @@ JOB_FAILED = 1
 app = typer.Typer(no_args_is_help=True, help="Make a job, send it, watch it run, and get its results.")
 
 app.add_typer(owner_app)
+app.add_typer(secrets_app)
 
 
 @app.command()
@@ -70,14 +72,15 @@ def submit(
     from cli.amounts import format_amount, parse_amount
     from cli.chain_client import ChainClient
     from cli.job_spec import read_job
-    from cli.job_submission import registration, require_allowed, signer_for, upload_bar
+    from cli.job_submission import registration, require_allowed, signer_for, upload_bar, with_sealing
     from cli.job_submission import submit as send
 
     draft = read_job(folder, slots=slots, reward=None if reward is None else parse_amount(reward, "reward"))
     with ChainClient.connect(url) as chain:
         signer = signer_for(chain, the_signer(wallet, suri), password_file)
         if dry_run:
-            checked = require_allowed(chain, registration(chain, draft, folder), signer.public, folder)
+            call, _ = registration(chain, with_sealing(chain, draft), folder, signer.public)
+            checked = require_allowed(chain, call, signer.public, folder)
             document: dict[str, Any] = {"ok": True, "fee": checked.fee, "signer": signer.address}
             shown = {"allowed": "yes", "fee": format_amount(checked.fee), "signer": signer.address}
             emit(document, as_json=as_json, human=fields(shown))
@@ -106,6 +109,8 @@ def submit(
         shown = {**document, "blobs": ", ".join(f"{name} {cid}" for name, cid in done.blobs.items())}
         shown |= {name: format_amount(document[name]) for name in ("reward", "fee", "deposit")}
         emit(document, as_json=as_json, human=fields(shown))
+    if done.sealing == "served":
+        note(f"Its processors wait for their key: `heddle job serve-secrets {done.job} --follow`.", as_json=as_json)
     if watch:
         watch_to_end(url, done.job, draft.project.name, as_json=as_json)
     else:

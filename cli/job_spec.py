@@ -4,15 +4,18 @@ A rule that is broken comes back as Refused, which names the field as heddle.tom
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cli.accounts import account_of
 from cli.blob_client import LocalBlob
 from cli.errors import NotFound, Refused
 from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_project
+from node.processor.project_environment import EnvironmentInvalid
 from node.processor.project_terms import Terms
 from node.processor.runtimes import spec as sandbox
+from node.secrets.boxes import new_key
+from node.secrets.owner import environment_of
 from pallets.jobs import bounds
 from pallets.jobs.errors import Field, NotYetSupported, OutOfBounds
 from pallets.jobs.types import (
@@ -49,6 +52,7 @@ from pallets.jobs.types import (
     Webhook,
 )
 from pallets.jobs.validate import check_spec
+from pallets.secrets.contexts import name_tag
 from runtime.errors import PalletError
 
 KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
@@ -94,7 +98,7 @@ RULES: dict[str, tuple[str, str]] = {
     "StartMissed": ("schedule.start_ms", "0 for at once, or a time to come"),
     "TooManyExecutions": ("schedule.executions", f"1..{bounds.EXECUTIONS_MAX}, and fewer with many slots"),
     "EndPastHorizon": ("schedule.executions", f"so many that the last starts within {bounds.HORIZON_MS} ms"),
-    "SecretsNotAllowed": ("environment", "for processors that you name, where nobody has to repeat their runs"),
+    "SecretsNotAllowed": ("environment", "for processors that you name, or with secrets.public = true"),
     "RewardMissing": ("reward", "more than 0: processors of the public work for a reward"),
     "RewardNotAllowed": ("reward", '"0": processors of your own work without one'),
     "ProcessorsListed": ("processors.accounts", "as many different accounts as there are slots, or more"),
@@ -110,6 +114,9 @@ class Draft:
     script: LocalBlob
     input: LocalBlob | None
     processors: ProcessorChoice
+    secret_key: bytes = field(default_factory=new_key, repr=False)
+    """Under which the environment is encrypted."""
+    sealing: Sealing = Sealing.SERVED
 
     @property
     def blobs(self) -> list[LocalBlob]:
@@ -171,11 +178,21 @@ class Draft:
             retry=retry,
             timeouts=TIMEOUTS_DEFAULT,
             queue=Queue(),
-            environment=_environment(project),
-            capabilities=Capabilities(granted.fetch, (), granted.storage, granted.sign),
+            environment=self._environment(),
+            capabilities=Capabilities(granted.fetch, self._hidden(), granted.storage, granted.sign),
             mutability=Immutable(),
             fallback=None,
         )
+
+    def _environment(self) -> Environment | None:
+        """The names as the chain has them."""
+        wanted = self.project.environment
+        if not wanted.sources:
+            return None
+        return environment_of(self.secret_key, wanted.sources, self.sealing, public=wanted.public)
+
+    def _hidden(self) -> tuple[bytes, ...]:
+        return tuple(sorted(name_tag(self.secret_key, name) for name in self.project.environment.hidden))
 
 
 def _verification(terms: Terms) -> Verification:
@@ -189,11 +206,6 @@ def _verification(terms: Terms) -> Verification:
         "reexecution": Reexecution(terms.window_ms),
     }
     return modes[terms.mode]
-
-
-def _environment(project: Project) -> Environment | None:
-    """The names as the chain has them."""
-    return Environment((bytes(16),) * len(project.environment), Sealing.SERVED) if project.environment else None
 
 
 def read_job(folder: Path, *, slots: int | None = None, reward: int | None = None) -> Draft:
@@ -247,6 +259,14 @@ def choice_of(folder: Path, project: Project) -> ProcessorChoice:
     return Known(accounts) if terms.choice == "known" else Personal(accounts)
 
 
+def environment_values(folder: Path, draft: Draft) -> dict[str, str]:
+    """The values of the environment, read now; Refused names the one that cannot be had."""
+    try:
+        return draft.project.environment.values()
+    except EnvironmentInvalid as error:
+        raise Refused(str(error), correct_it(folder)) from error
+
+
 def check_lengths(folder: Path, project: Project, script: LocalBlob, data: LocalBlob | None) -> None:
     """Refused where something is longer or larger than its SCALE type, a blob or the sandbox takes."""
     terms, limits = project.terms, project.limits
@@ -266,7 +286,7 @@ def check_lengths(folder: Path, project: Project, script: LocalBlob, data: Local
         ("destinations", longest(terms.destinations), bounds.URL_BYTES_MAX, "bytes"),
         ("capabilities.fetch", len(project.capabilities.fetch), bounds.FETCH_HOSTS_MAX, "hosts"),
         ("capabilities.fetch", longest(project.capabilities.fetch), bounds.HOST_BYTES_MAX, "bytes"),
-        ("environment", len(project.environment), bounds.ENVIRONMENT_NAMES_MAX, "names"),
+        ("environment", len(project.environment.sources), bounds.ENVIRONMENT_NAMES_MAX, "names"),
         ("resources.memory_bytes", limits.memory_bytes, sandbox.MEMORY_BYTES_MAX, "bytes"),
         ("resources.storage_bytes", limits.storage_bytes, sandbox.STORAGE_BYTES_MAX, "bytes"),
     )

@@ -3,15 +3,17 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.blob_client import Progress, ignore_progress, upload
 from cli.chain_client import ChainClient, DryRun, Included
 from cli.errors import NotFound, Refused
-from cli.job_spec import RULES, Draft, check_draft, correct_it
+from cli.job_secrets import keep_key, readers_of, with_secrets
+from cli.job_spec import KINDS, RULES, Draft, check_draft, correct_it, environment_values
 from node.blobs import cid_text
+from pallets.jobs.types import Public, Sealing
 
 if TYPE_CHECKING:
     from node.keys.pair import Pair
@@ -34,6 +36,7 @@ class Submitted:
     fee: int
     deposit: int
     blobs: dict[str, str]
+    sealing: str | None = None
 
 
 def chain_time_ms(chain: ChainClient) -> int:
@@ -89,11 +92,15 @@ def submit(
     from pallets.escrow import Deposited
     from pallets.jobs.events import JobRegistered
 
-    require_allowed(chain, registration(chain, draft, folder), signer.public, folder)
+    draft = with_sealing(chain, draft)
+    call, _ = registration(chain, draft, folder, signer.public)
+    require_allowed(chain, call, signer.public, folder)
     for blob in draft.blobs:
         upload(chain.rpc, blob, progress)
     # The upload may have taken a while: the schedule counts from now.
-    call = registration(chain, draft, folder)
+    call, name = registration(chain, draft, folder, signer.public)
+    if name is not None:
+        keep_key(signer, name, draft.secret_key)
     done: Included = chain.send(call, signer, finalized=finalized, watch=watch)
     registered = done.event(JobRegistered)
     return Submitted(
@@ -105,12 +112,29 @@ def submit(
         done.fee,
         done.event(Deposited).amount,
         {blob.label: cid_text(blob.cid) for blob in draft.blobs},
+        None if name is None else draft.sealing.name.lower(),
     )
 
 
-def registration(chain: ChainClient, draft: Draft, folder: Path) -> bytes:
-    """The call that registers the job now, checked by the chain's own rules."""
-    return chain.call("Jobs", "register", check_draft(folder, draft, chain_time_ms(chain)))
+def registration(chain: ChainClient, draft: Draft, folder: Path, owner: bytes) -> tuple[bytes, bytes | None]:
+    """The call that registers the job now, checked by the chain's own rules; the job's hash if it has secrets."""
+    spec = check_draft(folder, draft, chain_time_ms(chain))
+    if spec.environment is None:
+        return chain.call("Jobs", "register", spec), None
+    values, genesis = environment_values(folder, draft), bytes.fromhex(chain.genesis_hash[2:])
+    calls, name = with_secrets(chain.at(), genesis, owner, spec, draft.secret_key, values)
+    return chain.call("Utility", "batch_all", calls), name
+
+
+def with_sealing(chain: ChainClient, draft: Draft) -> Draft:
+    """The draft with a way to give its key away: as its author says, else by one-time keys if enough are known."""
+    wanted = draft.project.environment
+    if wanted.sealing is not None:
+        return replace(draft, sealing=Sealing[wanted.sealing.upper()])
+    named = not isinstance(draft.processors, Public)
+    readers = readers_of(chain.at(), draft.processors, KINDS[draft.project.runtime]) if named else []
+    enough = wanted.sources and len(readers) >= draft.project.slots
+    return replace(draft, sealing=Sealing.PREKEYS if enough else Sealing.SERVED)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node.processor.project_environment import EnvironmentInvalid, ProjectEnvironment, read_environment
 from node.processor.project_terms import FIELDS as TERMS_FIELDS
 from node.processor.project_terms import Terms, TermsInvalid, read_terms
 from node.processor.runtimes.grants import is_grant
@@ -46,7 +47,7 @@ class Project:
     duration_ms: int
     limits: Limits
     capabilities: Capabilities
-    environment: dict[str, str]
+    environment: ProjectEnvironment
     terms: Terms
 
     def read_script(self) -> bytes:
@@ -74,7 +75,7 @@ def load_project(folder: Path) -> Project:
         raw = tomllib.loads(_read(path, FILE_NAME, "").decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ProjectInvalid(f"{path}: {error}") from error
-    tables = {"resources", "capabilities", "environment"}
+    tables = {"resources", "capabilities", "environment", "secrets"}
     _known("", raw, _TOP | tables | _TERMS)
     resources, granted, environment = (_table(raw, name) for name in ("resources", "capabilities", "environment"))
     _known("resources.", resources, _RESOURCES)
@@ -96,7 +97,7 @@ def load_project(folder: Path) -> Project:
         duration_ms=duration_ms,
         limits=_limits(resources, duration_ms),
         capabilities=_capabilities(granted),
-        environment=_environment(environment),
+        environment=_environment(environment, _table(raw, "secrets"), folder),
         terms=_terms(raw, duration_ms),
     )
 
@@ -184,8 +185,8 @@ def _capabilities(granted: dict[str, Any]) -> Capabilities:
     return Capabilities(tuple(hosts), **flags)
 
 
-def _environment(table: dict[str, Any]) -> dict[str, str]:
-    for name, value in table.items():
-        if not isinstance(value, str):
-            raise ProjectInvalid(f"environment.{name} must be a text")
-    return dict(table)
+def _environment(table: dict[str, Any], secrets: dict[str, Any], folder: Path) -> ProjectEnvironment:
+    try:
+        return read_environment(table, secrets, folder)
+    except EnvironmentInvalid as error:
+        raise ProjectInvalid(str(error)) from error

@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from cli.errors import Refused
-from cli.job_spec import check_draft, read_job
+from cli.errors import NotFound, Refused
+from cli.job_secrets import keep_key, kept_key
+from cli.job_spec import check_draft, environment_values, read_job
+from node.keys.pair import dev_pair
 from pallets.jobs.types import Chain, InlineInput, Known, NoInput, Public, RuntimeKind, Webhook
+from pallets.secrets.contexts import name_tag
 from runtime.heddle import Heddle
 from tests.helpers.heddle_command import Heddle as User
+from tests.helpers.heddle_command import surroundings
 from tests.helpers.job_folders import BAD_FIELDS, job_folder
 
 NOW_MS = 1_800_000_000_000
@@ -108,3 +112,44 @@ def test_init_never_writes_over_anything(tmp_path: Path) -> None:
     assert user.error("job", "init", str(tmp_path / "new"), "--runtime", "cobol")[0] == 4
     assert not (tmp_path / "new").exists()
     assert user.json("job", "init", str(tmp_path / "new"))["files"] == ["heddle.toml", "main.py", "input.txt"]
+
+
+def test_an_environment_reaches_the_specification_as_tags_and_never_as_values(tmp_path: Path) -> None:
+    """Values come from the shell, a file outside and the text; hidden names are secrets; nothing shows a value."""
+    (tmp_path / "key").write_text("file-value\n")
+    extra = """
+[environment]
+SHELL = { from = "env", variable = "FROM_SHELL" }
+FILE = { from = "file", path = "../key", hidden = true }
+TEXT = "text-value"
+[secrets]
+public = true
+"""
+    folder = job_folder(tmp_path / "job", extra=extra)
+    draft = read_job(folder)
+    spec = check_draft(folder, draft, NOW_MS)
+    with surroundings("", {"FROM_SHELL": "shell-value"}):
+        values = environment_values(folder, draft)
+    assert values == {"SHELL": "shell-value", "FILE": "file-value", "TEXT": "text-value"}
+    assert spec.environment is not None
+    assert spec.environment.names == tuple(sorted(name_tag(draft.secret_key, name) for name in values))
+    assert spec.capabilities.secrets == (name_tag(draft.secret_key, "FILE"),)
+    assert not any(value in repr(draft) + repr(spec) for value in values.values())
+    assert draft.secret_key.hex() not in repr(draft)
+    with pytest.raises(Refused) as error:
+        environment_values(folder, draft)
+    assert "environment.SHELL" in error.value.message
+
+
+def test_a_jobs_key_opens_for_the_account_that_signed_it_only(tmp_path: Path) -> None:
+    """The file is private and locked; another account and a missing file are refused."""
+    alice, bob = dev_pair("Alice"), dev_pair("Bob")
+    with surroundings("", {"HEDDLE_HOME": str(tmp_path)}):
+        path = keep_key(alice, bytes(32), b"k" * 32)
+        assert path.stat().st_mode & 0o077 == 0
+        assert (b"k" * 32).hex() not in path.read_text()
+        assert kept_key(alice, bytes(32)) == b"k" * 32
+        with pytest.raises(Refused):
+            kept_key(bob, bytes(32))
+        with pytest.raises(NotFound):
+            kept_key(alice, b"\x01" * 32)
