@@ -33,6 +33,7 @@ SPONSORED_ALWAYS = frozenset(
         ("Secrets", "publish_prekeys"),
         ("Verification", "reveal"),
         ("Verification", "reveal_late"),
+        ("Verification", "delivered"),
         ("Juries", "commit"),
         ("Juries", "reveal"),
     }
