@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import trio
 
 from node.log import logger
+from node.processor.checkpoints import Checkpoints
 from node.processor.duties import RUNNING, Duties, Duty
 from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
@@ -50,6 +51,7 @@ class Runs:
         self.reports = reports
         self.keeper = keeper
         self.logs = logs
+        self.checkpoints = Checkpoints(duties, submitter, executor.blobs)
         self.rechecking: Callable[[], int] = lambda: 0
         """Workers that run what others did (rechecks.py)."""
         self._active: dict[AttemptKey, bool] = {}
@@ -85,8 +87,10 @@ class Runs:
             if key not in self._active and self.duties.assignment_is_final(duty):
                 self._active[key] = True
                 nursery.start_soon(self._attend, duty, key, record)
-            elif key in self._active and duty.spec.schedule.duration_ms > PROGRESS_SLOTS * self.duties.chain.slot_ms:
-                self._sign_of_life(runtime, duty, key, record)
+            elif key in self._active:
+                self.checkpoints.step(runtime, duty, key)
+                if duty.spec.schedule.duration_ms > PROGRESS_SLOTS * self.duties.chain.slot_ms:
+                    self._sign_of_life(runtime, duty, key, record)
 
     def _begin(self, runtime: Heddle, duties: list[Duty]) -> None:
         """Say `started` as soon as a block may take it, the most urgent first, while workers are free.
@@ -142,6 +146,7 @@ class Runs:
         finally:
             del self._active[key], self._scopes[key]
             self._permille.pop(key, None)
+            self.checkpoints.forget(key)
 
     def _stop_unwanted(self) -> None:
         """End the runs of attempts that neither the best nor the final block waits for any more."""
@@ -169,11 +174,16 @@ class Runs:
             key.slot,
             key.attempt,
             nominal_ms,
+            checkpoint=await self.checkpoints.latest(duty, key),
             secrets=opened,
         )
+        kept_states = self.checkpoints.are_kept(duty.spec)
         with self._kept_log(key) as on_log:
             finished = await self.executor.run(
-                work, on_progress=lambda percent, _note: self._note_progress(key, percent), on_log=on_log
+                work,
+                on_progress=lambda percent, _note: self._note_progress(key, percent),
+                on_log=on_log,
+                on_checkpoint=(lambda state: self.checkpoints.save(key, state)) if kept_states else None,
             )
         kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
         assert kept.outcome is not None, "just finished"

@@ -67,6 +67,8 @@ class GatedPool(RuntimePool):
         self.percent: int | None = None
         """How far each script says that it is, when it starts."""
         self.output: bytes | None = None
+        self.states: list[bytes] = []
+        """What each script saves, when it starts."""
 
     def runtime_ids(self) -> dict[str, str]:
         return {"wasm": "gated/1"}
@@ -86,6 +88,9 @@ class GatedPool(RuntimePool):
         output = self.output or b"run %d" % len(self.started)
         if self.percent is not None and on_progress is not None:
             on_progress(self.percent, "")
+        for state in self.states:
+            if on_checkpoint is not None:
+                on_checkpoint(state)
         await self.gate.wait()
         self.ended += 1
         tape_hash = blake2b256(b"")
