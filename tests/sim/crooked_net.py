@@ -5,7 +5,8 @@ Five processors are honest, though their machines fail now and then; two do each
     every job has ended, no wrong result was accepted where results are compared, and what a consumer paid is what its
     jobs' accounts say: the rest came back by itself;
     no honest processor lost a bond or was overruled as a juror (a fine for a lost lease is no loss of a bond);
-    whoever a jury found wrong, or who never opened a commitment, has lost its bond and its name.
+    whoever a jury found wrong, or who never opened a commitment, has lost its bond and its name, or as an auditor or
+    juror its lock.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Result:
     jobs: tuple[JobState, ...]
     accepted: int
     juries: int
-    forfeited: int
+    punished: int
 
 
 class CrookedNet:
@@ -168,7 +169,7 @@ class CrookedNet:
             tuple(job.state for _, job in sorted(runtime.jobs.jobs.items())),
             accepted,
             sum(isinstance(one, JuryCalled) for one in verdicts),
-            sum(isinstance(one, Forfeited) for one in verdicts),
+            sum(isinstance(one, Forfeited) or _is_overruled(one) for one in verdicts),
         )
 
     def _check_results(self, runtime: Heddle) -> int:
@@ -201,9 +202,7 @@ class CrookedNet:
         honest = {pair_of(name).public for name in HONEST}
         for one in verdicts:
             lost = isinstance(one, Forfeited | BondPaid) and one.processor in honest
-            overruled = (
-                isinstance(one, JurorSettled) and one.opinion is Opinion.DISSENTED and one.processor in honest
-            )
+            overruled = _is_overruled(one) and one.processor in honest
             require(not lost and not overruled, f"an honest processor was punished: {one}")
 
     def _check_villains(self, runtime: Heddle, verdicts: list[Any]) -> None:
@@ -214,7 +213,8 @@ class CrookedNet:
             require(runtime.reputation.score(who, kind) < RUINED_PPM, "who was found wrong has a good name")
         decided = any(isinstance(one, RungEnded) and one.verdict is not None for one in verdicts)
         called = any(isinstance(one, JuryCalled) for one in verdicts)
-        require(bool(punished) or not (called and decided), "a jury decided and nobody was punished")
+        lost = bool(punished) or any(_is_overruled(one) for one in verdicts)
+        require(lost or not (called and decided), "a jury decided and nobody was punished")
         mute = {pair_of(one.name).public for one in self.castings if one.part in (Part.MUTE, Part.COPIER)}
         for one in verdicts:
             if isinstance(one, BondFrozen) and one.processor in mute:
@@ -223,6 +223,11 @@ class CrookedNet:
     def __repr__(self) -> str:
         jobs = {number: job.state.name for number, job in self._final().jobs.jobs.items()}
         return f"{[one.part.value for one in self.castings]}, jobs {jobs}"
+
+
+def _is_overruled(event: Any) -> bool:
+    """Whether a juror lost its lock for another result than the true one."""
+    return isinstance(event, JurorSettled) and event.opinion is Opinion.DISSENTED
 
 
 def genesis_of() -> Genesis:

@@ -23,5 +23,5 @@ def test_seeds(seed: int) -> None:
     if seed == TWICE:
         assert "liar" in first.parts
         assert first.juries > 0
-        assert first.forfeited > 0
+        assert first.punished > 0
         assert crooked_net.simulate(seed) == first, f"two runs differ\nagain: make sim SEED={seed} TIER=3"
