@@ -25,7 +25,8 @@ class RoundWorld(World):
 
     def __init__(self, jurors: int = 7, **verification: int) -> None:
         matching = {**PARAMETERS["matching"], "fallbackAfterSlots": 1_000, "drawStepSlots": 1}
-        super().__init__({**PARAMETERS, "matching": matching, "verification": verification})
+        kept = {"retentionSlots": 1 << 30}
+        super().__init__({**PARAMETERS, "matching": matching, "jobs": kept, "verification": verification})
         self.balances.issue(TREASURY, 1_000 * HDL)
         for who in (*JURORS, CHALLENGER):
             self.balances.issue(who, 1_000 * HDL)

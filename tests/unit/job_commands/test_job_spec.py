@@ -8,7 +8,21 @@ from cli.errors import NotFound, Refused
 from cli.job_secrets import keep_key, kept_key
 from cli.job_spec import check_draft, environment_values, read_job
 from node.keys.pair import dev_pair
-from pallets.jobs.types import Chain, InlineInput, Known, NoInput, Public, RuntimeKind, Webhook
+from pallets.jobs.types import (
+    Adaptive,
+    Chain,
+    Credibility,
+    InlineInput,
+    Known,
+    NoInput,
+    OwnerAccept,
+    Public,
+    Quorum,
+    Reexecution,
+    RuntimeKind,
+    Verification,
+    Webhook,
+)
 from pallets.secrets.contexts import name_tag
 from runtime.heddle import Heddle
 from tests.helpers.heddle_command import Heddle as User
@@ -71,6 +85,26 @@ lost_max = 1
     assert (spec.requirements.labels, spec.requirements.benchmark_min) == (("eu",), 5)
     assert (spec.retry.attempts_max, spec.retry.lost_max) == (2, 1)
     assert spec.destinations == (Chain(), Webhook("https://a.example/in"))
+
+
+MODES: list[tuple[str, str, Verification]] = [
+    ('mode = "owner-accept"\nwindow_ms = 60_000', "2", OwnerAccept(60_000)),
+    ('mode = "quorum"\nagreeing = 3', "4", Quorum(3)),
+    ('mode = "credibility"\ntrust = 64', "8", Credibility(64)),
+    ('mode = "adaptive"', "1", Adaptive()),
+    ('mode = "reexecution"\nwindow_ms = 400_000', "1", Reexecution(400_000)),
+]
+
+
+@pytest.mark.parametrize(("written", "slots", "mode"), MODES)
+def test_a_verification_mode_is_written_by_its_name(
+    written: str, slots: str, mode: Verification, tmp_path: Path
+) -> None:
+    """Each mode of the chain with its number."""
+    folder = job_folder(tmp_path / "job", slots=slots, extra=f"[verification]\nstake_multiple = 24\n{written}\n")
+    spec = check_draft(folder, read_job(folder), NOW_MS)
+    assert spec.verification == mode
+    assert spec.stake_multiple == 24
 
 
 def test_options_go_before_the_file(tmp_path: Path) -> None:
