@@ -4,7 +4,7 @@
 as {"Name": {fields}}, or just "Name" if it has none.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from itertools import islice
@@ -80,15 +80,22 @@ def job_view(store: JobStore, id: int) -> JobView | None:
 
 
 def executions_of(store: JobStore, id: int) -> list[ExecutionView]:
-    """The live executions of a job and the last 16 that ended, per slot, by slot and number."""
+    """A job's executions that are live or wait for a judgment, and the last 16 that ended, by slot and number."""
     if store.jobs.find(id) is None:
         return []
     return [
         ExecutionView(number, execution, record, store.results.find((id, number, execution)))
         for number, slot in store.slots_of(id)
-        for execution in sorted((*slot.live, *slot.kept))
+        for execution in sorted(_numbers(store, id, number, slot))
         if (record := store.executions.find((id, number, execution))) is not None
     ]
+
+
+def _numbers(store: JobStore, id: int, number: int, slot: Slot) -> Iterable[int]:
+    """The executions of a slot that have a record. Those that wait are only counted: they are looked up."""
+    if not slot.awaiting:
+        return (*slot.live, *slot.kept)
+    return [execution for (_, _, execution), _ in store.executions.items(id, number)]
 
 
 def open_jobs(store: JobStore, limit: int = LISTED_MAX) -> list[int]:

@@ -14,6 +14,7 @@ from pallets.jobs.queries import (
     recent_jobs,
 )
 from pallets.jobs.records import ExecutionState, JobFailed, SlotState
+from pallets.jobs.types import Quorum
 from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, World, success
 
 ONE, TWO = PROCESSORS[:2]
@@ -46,6 +47,17 @@ def test_a_job_is_shown_whole_while_it_runs_and_after_its_end() -> None:
     assert plain(found)[0]["result"]["output"] == {"InlineOutput": {"data": "0x" + b"out".hex()}}
     assert job_view(world.jobs, 99) is None
     assert executions_of(world.jobs, 99) == []
+
+
+def test_results_that_wait_for_a_judgment_are_shown_too() -> None:
+    """A committed execution is in no list of its slot, and still among the job's executions."""
+    world = World()
+    for processor in (ONE, TWO):
+        world.offer_capacity(processor)
+    world.assign(job := world.register(spec=world.spec(verification=Quorum(2))), ONE, TWO)
+    world.compute(job, 0, 0)
+    states = {one.slot: one.record.state for one in executions_of(world.jobs, job)}
+    assert states == {0: ExecutionState.COMMITTED, 1: ExecutionState.SCHEDULED}
 
 
 def test_jobs_are_listed_open_recent_and_by_owner() -> None:
