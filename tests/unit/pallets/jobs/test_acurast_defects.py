@@ -14,6 +14,7 @@ from pallets.escrow import PAYABLE_ACCOUNT
 from pallets.jobs import types
 from pallets.jobs.events import AttemptFailed, SlotVacated
 from pallets.jobs.failure import AckTimeout, AppError, NodeLost
+from pallets.jobs.queries import open_jobs
 from pallets.jobs.records import ExecutionState, JobCancelled, JobFailed, JobState, JobSucceeded, SlotState
 from pallets.jobs.report import Succeeded
 from pallets.jobs.types import RuntimeKind
@@ -125,6 +126,33 @@ def test_a_device_runs_one_job_at_a_time() -> None:
     for job in jobs:
         world.report(job, 0, 0)
     assert [world.job(job).end for job in jobs] == [JobSucceeded()] * 4
+    world.check()
+
+
+def test_competing_does_not_compete() -> None:
+    """Each execution goes to the best proposal at its time: when somebody becomes cheaper, the next one is his."""
+    world = World({**PARAMETERS, "matching": {**PARAMETERS["matching"], "fallbackAfterSlots": 100_000}})
+    for processor in (ONE, TWO):
+        world.offer_capacity(processor)
+    start = world.system.now_ms + 400_000
+    schedule = types.Schedule(start, start + 400_001, 400_000, 10_000, 20_000)
+    job = world.register(spec=world.spec(slots=1, schedule=schedule, assignment=types.Competing()))
+    winners = []
+    for execution in range(2):
+        world.until(lambda: open_jobs(world.jobs) == [job], 500)
+        world.slots(3)
+        for processor in (ONE, TWO):
+            world.call("Processors", "heartbeat", processor, 1)
+            world.propose(job, processor)
+        world.until_slot(job, 0, SlotState.OFFERED)
+        winners.append(world.slot(job, 0).processor)
+        world.acknowledge(job, 0)
+        world.until(lambda: bool(world.slot(job, 0).live), 400)
+        world.run(job, execution, 0)
+        other = TWO if winners[0] == ONE else ONE
+        world.call("Processors", "advertise", other, world.advert(pricing=replace(FREE, base=HDL // 10)))
+    assert winners == [winners[0], other]
+    assert world.job(job).end == JobSucceeded()
     world.check()
 
 

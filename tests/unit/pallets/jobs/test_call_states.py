@@ -80,6 +80,7 @@ OWNERS: dict[str, Callable[[World, int], tuple[Any, ...]]] = {
     "resume": lambda _world, job: (job,),
     "top_up": lambda _world, job: (job, HDL),
     "extend": lambda world, job: (job, world.system.now_ms + 200_000),
+    "preempt": lambda _world, job: (job, 0, 99, 0),
     "edit_script": lambda _world, job: (job, SCRIPT),
     "transfer_editor": lambda _world, job: (job, STRANGER),
 }
@@ -102,6 +103,7 @@ TABLE: dict[str, tuple[Error, ...]] = {
     "resume": (errors.JobNotFound, *[errors.NotPaused] * 4, None, *ENDED),
     "top_up": (errors.JobNotFound, None, None, None, None, None, *ENDED),
     "extend": (errors.JobNotFound, None, None, None, None, None, *ENDED),
+    "preempt": (errors.JobNotFound, *[errors.JobNotFound] * 5, *ENDED),
     "edit_script": (errors.JobNotFound, *[errors.NothingToEdit] * 5, *ENDED),
     "transfer_editor": (errors.JobNotFound, *[None] * 5, *ENDED),
     "acknowledge": (errors.JobNotFound, NOT_HIS, None, *[errors.NotOffered] * 3, *ENDED),
@@ -151,6 +153,13 @@ def refusal(world: World, call: str, who: bytes, job: int) -> Error:
         assert world.state.mark() == mark
         return type(error)
     return None
+
+
+def test_the_table_knows_every_call() -> None:
+    """One that is added must be added here; what `register` refuses is in test_registration.py."""
+    calls = World().runtime.calls.values()
+    assert {"register", *TABLE} == {definition.name for definition in calls if definition.pallet == "Jobs"}
+    assert all(len(row) == len(STATES) for row in TABLE.values())
 
 
 @pytest.mark.parametrize(("call", "place"), CASES, ids=[f"{call}-{STATES[place].__name__}" for call, place in CASES])

@@ -124,6 +124,7 @@ ARGUMENTS: dict[str, Callable[[World, int], tuple[Any, ...]]] = {
     "reveal_challenge": lambda world, job: (job, 0, known(world, job, b"43"), SALT),
     "reveal_late": lambda world, job: (job, 0, 0, known(world, job), SALT),
     "poke": lambda _world, job: (job, 0),
+    "delivered": lambda _world, job: (job, 0, 0, 0, b"receipt"),
 }
 
 
@@ -156,6 +157,7 @@ WHO = {
     "reveal_challenge": BOB,
     "reveal_late": ONE,
     "poke": CAROL,
+    "delivered": ONE,
 }
 NOWHERE = job_errors.JobNotFound
 COMMITTED = job_errors.NotAcknowledged
@@ -177,14 +179,23 @@ TABLE: dict[str, tuple[Error, ...]] = {
     "reveal_challenge": (NOWHERE, *[NO_CHALLENGE] * 8, NOTHING, None),
     "reveal_late": (*[errors.NothingLate] * 6, None, *[errors.NothingLate] * 4),
     "poke": (NOWHERE, *[None] * 10),
+    "delivered": (*[errors.NothingToDeliver] * 7, None, *[errors.NothingToDeliver] * 3),
 }
 OTHERS: dict[str, tuple[tuple[bytes, ...], type[DispatchError]]] = {
     "accept": ((ONE, CAROL), job_errors.NotOwner),
     "reject": ((ONE, CAROL), job_errors.NotOwner),
     "reveal": ((TWO, CAROL, ALICE), errors.NotCommitted),
     "reveal_late": ((TWO, CAROL, ALICE), errors.NothingLate),
+    "delivered": ((TWO, CAROL, ALICE), errors.NothingToDeliver),
 }
 CASES = [(call, place) for call in TABLE for place in range(len(STATES))]
+
+
+def test_the_table_of_rounds_knows_every_call() -> None:
+    """One that is added must be added here."""
+    calls = World().runtime.calls.values()
+    assert set(TABLE) == {definition.name for definition in calls if definition.pallet == "Verification"}
+    assert all(len(row) == len(STATES) for row in TABLE.values())
 
 
 @pytest.mark.parametrize(("call", "place"), CASES, ids=[f"{call}-{STATES[place].__name__}" for call, place in CASES])
