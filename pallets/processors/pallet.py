@@ -84,7 +84,7 @@ class Processors(Sponsoring):
 
     # Calls.
 
-    @call(index=0, weight=Cost(reads=3, writes=3))
+    @call(index=0, weight=Cost(reads=6, writes=4))
     def register(self, origin: Signed, version: U32) -> None:
         """Become a processor that runs this version of the node. Holds a deposit."""
         if self.records.contains(origin.who):
@@ -95,7 +95,7 @@ class Processors(Sponsoring):
         self.records.put(origin.who, record)
         self.emit(ProcessorRegistered(origin.who, version))
 
-    @call(index=1, weight=Cost(reads=18, writes=17))
+    @call(index=1, weight=Cost(reads=48, writes=34))
     def advertise(self, origin: Signed, advert: Advert) -> None:
         """Offer capacity, or change the offer. Holds a deposit for the advert's bytes; ends a suspension."""
         record = self.record_of(origin.who)
@@ -113,7 +113,7 @@ class Processors(Sponsoring):
         self.records.put(origin.who, replace(record, heartbeat_at=self.agenda.now()))
         self.emit(Advertised(origin.who))
 
-    @call(index=2, weight=Cost(reads=18, writes=17))
+    @call(index=2, weight=Cost(reads=30, writes=22))
     def delete_advertisement(self, origin: Signed) -> None:
         """Offer nothing more. Leases that are already promised stay."""
         record = self.record_of(origin.who)
@@ -126,14 +126,14 @@ class Processors(Sponsoring):
         self.records.put(origin.who, replace(record, deposit=REGISTRATION_DEPOSIT))
         self.emit(AdvertRemoved(origin.who))
 
-    @call(index=3, weight=Cost(reads=1, writes=1))
+    @call(index=3, weight=Cost(reads=2, writes=1))
     def heartbeat(self, origin: Signed, version: U32) -> None:
         """Say: I am alive and run this version."""
         record = self.record_of(origin.who)
         self.records.put(origin.who, replace(record, version=version, heartbeat_at=self.agenda.now()))
         self.emit(Heartbeat(origin.who, version))
 
-    @call(index=4, weight=Cost(reads=2, writes=3, extra_us=120))
+    @call(index=4, weight=Cost(reads=5, writes=5, extra_us=120))
     def pair(self, origin: Signed, proof: PairingProof) -> None:
         """Belong to the manager who signed `proof`. Not while anything is promised: jobs tell managers apart."""
         record = self.record_of(origin.who)
@@ -148,7 +148,7 @@ class Processors(Sponsoring):
         self.fleet.put((proof.manager, origin.who), True)
         self.emit(Paired(origin.who, proof.manager))
 
-    @call(index=5, weight=Cost(reads=1, writes=2))
+    @call(index=5, weight=Cost(reads=4, writes=3))
     def unpair(self, origin: Signed, processor: AccountId) -> None:
         """End a pairing: the processor or its manager may, while nothing is promised."""
         record = self.record_of(processor)
@@ -159,7 +159,7 @@ class Processors(Sponsoring):
         self.records.put(processor, replace(record, manager=None))
         self.emit(Unpaired(processor, record.manager))
 
-    @call(index=10, weight=Cost(reads=7, writes=5))
+    @call(index=10, weight=Cost(reads=10, writes=7))
     def deregister(self, origin: Signed) -> None:
         """Be a processor no more, and have the deposit back: without advert, leases and stake.
 

@@ -49,7 +49,7 @@ HOUR_MS = 3_600_000
 class Sponsoring(Stakes):
     """The call of sponsors, and what the executive asks."""
 
-    @call(index=12, weight=Cost(reads=2, writes=1))
+    @call(index=12, weight=Cost(reads=3, writes=1))
     def sponsor(self, origin: Signed, era_max: U128) -> None:
         """Pay the fees of all processors that are paired with the signer, up to `era_max` an era; 0 ends it."""
         before = self.sponsors.find(origin.who)

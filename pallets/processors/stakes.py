@@ -22,7 +22,7 @@ from runtime.scale import CompactU128
 class Stakes(ProcessorStore):
     """The calls of stakes, and slashing."""
 
-    @call(index=6, weight=Cost(reads=12, writes=9))
+    @call(index=6, weight=Cost(reads=18, writes=10))
     def stake(self, origin: Signed, amount: CompactU128) -> None:
         """Put free balance at stake."""
         self.record_of(origin.who)
@@ -33,7 +33,7 @@ class Stakes(ProcessorStore):
         self._put_stake(origin.who, replace(stake, bonded=stake.bonded + amount))
         self.emit(Staked(origin.who, amount))
 
-    @call(index=7, weight=Cost(reads=10, writes=7))
+    @call(index=7, weight=Cost(reads=16, writes=9))
     def unstake(self, origin: Signed, amount: CompactU128) -> None:
         """Take stake back: it counts no more at once, and is free to be withdrawn when it has unbonded."""
         stake = self.stakes.get(origin.who)
@@ -48,7 +48,7 @@ class Stakes(ProcessorStore):
         self._put_stake(origin.who, Stake(stake.bonded - amount, unbonding))
         self.emit(Unstaked(origin.who, amount, free_at))
 
-    @call(index=8, weight=Cost(reads=5, writes=4))
+    @call(index=8, weight=Cost(reads=11, writes=5))
     def withdraw_unbonded(self, origin: Signed) -> None:
         """Free what has unbonded."""
         stake, clock = self.stakes.get(origin.who), self.agenda.now()

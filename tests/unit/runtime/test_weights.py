@@ -3,6 +3,7 @@
 from functools import partial
 
 from node.keys.pair import dev_pair
+from pallets.jobs.types import RuntimeKind
 from runtime.chain_spec import local_spec
 from runtime.dev_accounts import dev_validator
 from runtime.weight import cost_ps
@@ -14,18 +15,20 @@ HDL = 10**12
 
 
 class MeasuringWorld(World):
-    """A world that notes, for each kind of call, the most distinct keys that one changed."""
+    """A world that notes, for each kind of call, the most reads and distinct changed keys of one."""
 
     def __init__(self) -> None:
         self.changed: dict[str, int] = {}
+        self.read: dict[str, int] = {}
         super().__init__(balance=100_000 * HDL)
 
     def call(self, pallet: str, name: str, who: bytes, *arguments: object) -> None:
         """Dispatch, and note the keys in the undo list."""
-        mark = len(self.state.undo)
+        mark, reads = len(self.state.undo), self.state.reads
         super().call(pallet, name, who, *arguments)
         keys = {key for key, _ in self.state.undo[mark:]}
         label = f"{pallet}.{name}"
+        self.read[label] = max(self.read.get(label, 0), self.state.reads - reads)
         self.changed[label] = max(self.changed.get(label, 0), len(keys))
 
 
@@ -61,6 +64,45 @@ def test_the_heaviest_job_stays_within_the_declared_weights() -> None:
         weight = world.runtime.definition(pallet, name).weight_ps
         if isinstance(weight, int):
             assert weight >= cost_ps(reads=0, writes=keys), f"{label} changed {keys} keys"
+
+
+def test_calls_of_processors_pay_for_the_keys_they_touch() -> None:
+    """The widest adverts, in the middle of every list, and stakes in eight parts: reads and changes are declared."""
+    world = MeasuringWorld()
+    kinds = tuple(RuntimeKind)
+    processors = [account(f"one of seven {number}") for number in range(7)]
+    for who in processors:
+        world.balances.issue(who, 1_000 * HDL)
+        world.call("Processors", "register", who, 1)
+        world.call("Processors", "stake", who, 40 * HDL)
+    for turn, kind in enumerate(kinds):
+        world.call("Processors", "advertise", processors[turn], world.advert(runtimes=kinds))
+        world.call("Processors", "advertise", processors[-1], world.advert(runtimes=(kind,)))
+    first = processors[0]
+    for runtimes in (kinds[:1], kinds):
+        world.call("Processors", "advertise", first, world.advert(runtimes=runtimes))
+    for _ in range(8):
+        world.call("Processors", "unstake", first, HDL)
+    world.call("Processors", "stake", first, HDL)
+    world.slots(60)
+    world.call("Processors", "withdraw_unbonded", first)
+    world.call("Processors", "heartbeat", first, 2)
+    world.call("Processors", "delete_advertisement", first)
+    world.call("Processors", "unstake", first, 33 * HDL)
+    world.pair(first, "a manager")
+    manager = world.manager("a manager")
+    world.call("Processors", "sponsor", manager, HDL)
+    world.call("Processors", "recover_funds", manager, first, HDL)
+    world.slots(60)
+    world.call("Processors", "withdraw_unbonded", first)
+    world.slots(1, gap=5 * 3_600)
+    world.call("Processors", "deregister", first)
+    world.check()
+    assert {label for label in world.changed if label.startswith("Processors.")} >= {"Processors.deregister"}
+    for label, keys in world.changed.items():
+        weight = world.runtime.definition(*label.split(".")).weight_ps
+        assert isinstance(weight, int)
+        assert weight >= cost_ps(world.read[label], keys), f"{label}: {world.read[label]} reads, {keys} keys"
 
 
 def test_what_a_refundable_call_did_not_use_comes_back() -> None:
