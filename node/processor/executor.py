@@ -132,6 +132,8 @@ class Executor:
             fetch = with_secrets(fetch, secrets.hidden)
         redaction = Redaction({} if secrets is None else {**secrets.visible, **secrets.hidden})
         shown = None if on_log is None else lambda text: on_log(redaction.text(text))
+        if secrets is not None and secrets.visible:
+            on_checkpoint = None  # what such a script saves may hold a value, and would lie in public
         try:
             script, data = await self._script_and_input(work.spec)
             begun = trio.current_time()

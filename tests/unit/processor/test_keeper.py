@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from node.processor.vault import LISTED, Vault
 from node.secrets.boxes import new_key, seal_values
@@ -19,7 +21,7 @@ from pallets.jobs.types import Capabilities, JobSpec, Known, Sealing
 from pallets.secrets.contexts import SEALED_BYTES, name_tag, values_context
 from runtime.hashing import blake2b256
 from runtime.pallet import RuntimeCall
-from tests.helpers.processor_lab import OWNER, PAIR, ProcessorLab
+from tests.helpers.processor_lab import BLOCKS_MAX, OWNER, PAIR, Colleague, ProcessorLab
 from tests.sim.disk import MemoryDatabase
 
 VALUE, HIDDEN = "value-that-is-nowhere", "hidden-that-is-nowhere"
@@ -60,10 +62,14 @@ class Owner:
         )
         runtime = lab.look()
         self.sequence = runtime.jobs.sequences.get(OWNER.public)
-        spec_hash = blake2b256(runtime.jobs.specs.codec.encode(self.spec))
         self.genesis = lab.chain.genesis_hash
-        self.job_hash = job_hash(self.genesis, OWNER.public, self.sequence, spec_hash)
+        self.name_again()
         self.values = seal_values(self.key, values_context(self.genesis, OWNER.public, self.sequence), names)
+
+    def name_again(self) -> None:
+        """The job's hash, from its specification."""
+        spec_hash = blake2b256(self.lab.look().jobs.specs.codec.encode(self.spec))
+        self.job_hash = job_hash(self.genesis, OWNER.public, self.sequence, spec_hash)
 
     def send(self, pallet: str, name: str, *arguments: Any) -> None:
         """A signed call, into the pool."""
@@ -165,6 +171,21 @@ def reasons(lab: ProcessorLab) -> list[Any]:
     return found
 
 
+def test_what_a_script_with_secrets_saves_is_not_published(tmp_path: Path) -> None:
+    """A checkpoint may hold a value: none of it reaches the chain or the blobs."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        lab.runs.states = [b"state with " + VALUE.encode()]
+        owner = Owner(lab, Sealing.PREKEYS)
+        owner.register(owner.copies())
+        await lab.blocks_until(nursery, lambda: lab.runs.started)
+        lab.runs.gate.set()
+        await lab.blocks_until(nursery, lambda: lab.state() is JobState.DONE)
+        nowhere(lab, tmp_path)
+
+    at_work(test, tmp_path)
+
+
 def test_an_offer_with_a_copy_that_does_not_open_is_declined(tmp_path: Path) -> None:
     """Nothing is promised, so another processor's copy may be used."""
 
@@ -231,3 +252,57 @@ def test_a_vault_opens_with_its_own_account_only() -> None:
     vault.erase(public)
     assert vault.private(public) is None
     assert list(disk.iterate(b"")) == []
+
+
+def test_after_a_loss_the_next_copy_is_used(tmp_path: Path) -> None:
+    """Two processors have copies; the one that gets the slot vanishes; the other opens its own and finishes the job."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        other = Colleague(lab, "Charlie", b"from the next copy")
+
+        async def both() -> None:
+            await lab.block(nursery)
+            other.watcher.step(nursery)
+            await wait_all_tasks_blocked()
+
+        def keys_of(who: bytes) -> tuple[bytes, ...]:
+            keys: tuple[bytes, ...] = lab.look().secrets.prekeys.get(who)
+            return keys
+
+        for _ in range(BLOCKS_MAX):
+            await both()
+            if keys_of(other.pair.public):
+                break
+        owner = Owner(lab, Sealing.PREKEYS)
+        owner.spec = replace(owner.spec, processors=Known((PAIR.public, other.pair.public)))
+        owner.spec = replace(owner.spec, schedule=replace(owner.spec.schedule, start_delay_max_ms=10_000))
+        owner.name_again()
+        readers = [(who, keys_of(who)[0]) for who in (PAIR.public, other.pair.public)]
+        made = copies_for_prekeys(owner.genesis, owner.job_hash, readers, owner.key)
+        owner.register(owner.inner("Secrets", "seal_to_prekeys", owner.job_hash, made))
+        holders: list[bytes] = []
+        for _ in range(4 * BLOCKS_MAX):
+            slot = lab.look().jobs.slot(0, 0) if lab.look().jobs.jobs.find(0) else None
+            first = slot.processor if slot is not None and slot.generation == 0 else None
+            holders += [first] if first is not None and first not in holders else []
+            lost = holders and holders[0] == PAIR.public
+            await lab.author_block()
+            lab.finalise()
+            # Whoever got the slot first is not seen again; the other one goes on.
+            if not lost:
+                lab.watcher.step(nursery)
+            if lost or not holders:
+                other.watcher.step(nursery)
+            await wait_all_tasks_blocked()
+            lab.runs.gate.set()
+            if lab.look().jobs.jobs.find(0) and lab.state() is JobState.DONE:
+                break
+        assert lab.state() is JobState.DONE
+        final = lab.look().jobs.slot(0, 0)
+        assert final.generation >= 1
+        assert lab.execution().state is ExecutionState.ACCEPTED
+        assert lab.execution().processor != holders[0]
+        used = [copy for copy in reasons(lab) if copy == SecretsUnavailable()]
+        assert used == []
+
+    at_work(test, tmp_path)
