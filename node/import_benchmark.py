@@ -6,7 +6,6 @@ Blocks of signed transfers between random accounts of a large state, with the fu
 
 from __future__ import annotations
 
-import gc
 import random
 import tempfile
 import time
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from node.benchmark_chain import BenchmarkChain, Signer, raw_verify_seconds
+from node.collecting import collect_seldom
 from node.store.store import Store
 from pallets.balances import UNIT
 from runtime.extrinsic import ExtrinsicCache
@@ -91,8 +91,7 @@ def measure_import(
         chain = workload.chain
         importing = chain.new_executive(ExtrinsicCache())
         importing_cached = chain.new_executive(chain.builder.cache)
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
         for number in range(blocks):
             progress(f"round {number + 1} of {blocks}")
             raw.append(raw_verify_seconds(transfers))

@@ -7,7 +7,6 @@ public, with one slot and a reward, in the mode Trusted. Blocks are made apart; 
 
 from __future__ import annotations
 
-import gc
 import random
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from node.benchmark_chain import FIRST_SLOT, SLOT_MS, BenchmarkChain, Signer, raw_verify_seconds
+from node.collecting import collect_seldom
 from pallets.balances import UNIT
 from pallets.jobs import types
 from pallets.jobs.bounds import CID_PREFIX
@@ -193,8 +193,7 @@ def measure_jobs(
         chain = workload.chain
         importing = chain.new_executive(ExtrinsicCache())
         workload.advertise(importing)
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
         for number in range(batches):
             progress(f"batch {number + 1} of {batches}: {jobs} jobs from registration to settlement")
             verifying, taken, blocks = 0.0, 0.0, 0

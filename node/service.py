@@ -6,7 +6,6 @@ says in one line why, and returns an exit code.
 
 from __future__ import annotations
 
-import gc
 import signal
 import socket
 import tempfile
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from node.chain import UpgradeNeeded
+from node.collecting import collect_seldom
 from node.config import NodeConfig
 from node.finality.votes_file import VotesFile, VotesFileError
 from node.job_counting import JobCounting
@@ -51,8 +51,6 @@ log = logger("heddle")
 
 EXIT_OK, EXIT_FAILED, EXIT_CONFIG, EXIT_UPGRADE = 0, 1, 2, 3
 UPGRADE_WARNING_S = 60
-GC_ALLOCATIONS = 100_000
-"""Objects made between collections: a block makes hundreds of thousands, nearly all freed by reference count."""
 
 
 class CannotStart(Exception):
@@ -221,9 +219,7 @@ class Process:
         """Until a signal or the failure of an essential task; the exit code."""
         log.info("Heddle node", version="0.1.0", chain=self.spec.name, name=self.config.name)
         log.info("Genesis", hash=f"0x{self.node.chain.genesis_hash.hex()}", roles=str(self.node.sync.role))
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_ALLOCATIONS, 50, 50)
+        collect_seldom()
         code = EXIT_OK
         try:
             async with self.network.run(), trio.open_nursery() as nursery:

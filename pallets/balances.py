@@ -360,15 +360,21 @@ class Balances(Pallet):
         self.system.set_data(who, AccountData(data.free, data.reserved - amount, data.frozen, data.flags))
 
     def _change_hold(self, who: bytes, reason: HoldReason, by: int) -> None:
-        amount = self.held(who, reason) + by
+        amount, others = by, []
+        for hold in self.holds.get(who):
+            if hold.id is reason:
+                amount += hold.amount
+            else:
+                others.append(hold)
         if amount < 0:
             raise TokenError(TokenErrorKind.FUNDS_UNAVAILABLE)
-        others = tuple(hold for hold in self.holds.get(who) if hold.id is not reason)
         if len(others) >= HOLDS_MAX:
             raise TooManyHolds
-        holds = (*others, Hold(reason, amount)) if amount else others
-        if holds:
-            self.holds.put(who, tuple(sorted(holds, key=lambda hold: hold.id.value)))
+        if amount:
+            others.append(Hold(reason, amount))
+            others.sort(key=lambda hold: hold.id.value)
+        if others:
+            self.holds.put(who, tuple(others))
         else:
             self.holds.remove(who)
 

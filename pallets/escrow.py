@@ -16,13 +16,14 @@ JOB_ESCROW; the sum of bonds of a processor == its hold BOND; the pallet's accou
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pallets.balances import Balances, HoldReason, pallet_account
 from pallets.parameters import parameters_from
 from runtime.errors import InvariantBroken, PalletError
 from runtime.pallet import Event, Pallet
+from runtime.records import replace
 from runtime.scale import U8, U32, U64, U128, Registry
 from runtime.state import State
 from runtime.storage import TWOX, Map, Value
@@ -274,13 +275,29 @@ class Escrow(Pallet):
         share = 0 if matcher in (None, ledger.payer) else _ppm(ask, rates.matcher_ppm)
         burned = _ppm(ask, rates.burn_ppm)
         left = self.cost_of(reward) - ask - share - burned
-        self._take(job, "reward", ask, paid=True)
+        kept = ledger.pots.reward - ask - share - burned - left
+        if min(kept, left) < 0:
+            raise InvariantBroken(f"escrow: job {job} accepts for {ask}, its reward pot has {ledger.pots.reward}")
+        # One entry for all that moves; the movements follow.
+        self.ledgers.put(
+            job,
+            replace(
+                ledger,
+                pots=replace(ledger.pots, reward=kept),
+                paid=ledger.paid + ask + share,
+                fees=ledger.fees + burned,
+                refunded=ledger.refunded + left,
+            ),
+        )
         self._credit(job, ledger.payer, processor, ask)
         if matcher is not None and share:
-            self._take(job, "reward", share, paid=True)
             self._credit(job, ledger.payer, matcher, share)
-        self._burn(job, "reward", burned)
-        self._give_back(job, "reward", left)
+        if burned:
+            self.balances.burn_held(ledger.payer, HoldReason.JOB_ESCROW, burned)
+            self.emit(FeeBurned(job, burned))
+        if left:
+            self.balances.release(ledger.payer, HoldReason.JOB_ESCROW, left)
+            self.emit(Refunded(job, ledger.payer, left))
         return ask
 
     def pay_error_share(self, job: int, ask: int, processor: bytes) -> int:
@@ -441,18 +458,8 @@ class Escrow(Pallet):
         if left < 0:
             raise InvariantBroken(f"escrow: job {job} takes {amount} from its {pot} pot, {-left} too much")
         pots = replace(ledger.pots, **{pot: left})
-        paid_now, fee_now, back = amount * paid, amount * fee, amount * (not paid and not fee)
-        self.ledgers.put(
-            job,
-            Ledger(
-                ledger.payer,
-                pots,
-                ledger.deposited,
-                ledger.paid + paid_now,
-                ledger.fees + fee_now,
-                ledger.refunded + back,
-            ),
-        )
+        paid_now, fee_now = amount * paid, amount * fee
+        self.ledgers.put(job, replace(ledger, pots=pots, paid=ledger.paid + paid_now, fees=ledger.fees + fee_now))
 
     def _pay(self, job: int, pot: str, target: bytes, amount: int) -> int:
         ledger = self.ledgers.get(job)
@@ -468,13 +475,6 @@ class Escrow(Pallet):
         if amount:
             self.balances.burn_held(ledger.payer, HoldReason.JOB_ESCROW, amount)
             self.emit(FeeBurned(job, amount))
-
-    def _give_back(self, job: int, pot: str, amount: int) -> None:
-        if amount:
-            payer = self.ledgers.get(job).payer
-            self._take(job, pot, amount)
-            self.balances.release(payer, HoldReason.JOB_ESCROW, amount)
-            self.emit(Refunded(job, payer, amount))
 
     def _credit(self, job: int, payer: bytes, target: bytes, amount: int) -> None:
         if amount:

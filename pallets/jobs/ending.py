@@ -1,6 +1,5 @@
 """How a job ends: live executions are cancelled and paid what they are due, and nothing stays held."""
 
-from dataclasses import replace
 
 from pallets.jobs import fallback, lanes
 from pallets.jobs.events import ExecutionCancelled, JobClosing, JobDone, JobForgotten
@@ -20,6 +19,7 @@ from pallets.jobs.records import (
 )
 from pallets.jobs.schedule import start_of
 from pallets.jobs.store import JOB_KIND, JobStore
+from runtime.records import replace
 
 RECORDS_FORGOTTEN_AT_ONCE = 64
 

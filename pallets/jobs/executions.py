@@ -3,7 +3,6 @@
 Every end goes through `close`, every failed attempt through `end_attempt`: that is where the budgets count.
 """
 
-from dataclasses import replace
 
 from pallets.jobs import bounds, ending
 from pallets.jobs.events import AttemptFailed, ExecutionScheduled, SlotClosed
@@ -13,6 +12,7 @@ from pallets.jobs.schedule import START_GRACE_SLOTS, backoff_ms, start_of
 from pallets.jobs.store import JobStore
 from pallets.jobs.types import Competing, JobSpec
 from runtime.hashing import blake2b256
+from runtime.records import replace
 
 COMING_UP_MS = 60_000
 """An execution is materialised so long before its start."""

@@ -12,7 +12,6 @@ slot; an ended job holds no money, bond or lease; every held slot has its lease 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 from pallets.agenda import Agenda
@@ -72,6 +71,7 @@ from pallets.reputation import Reputation
 from pallets.system import System
 from runtime.hashing import blake2b256
 from runtime.pallet import Signed, call
+from runtime.records import replace
 from runtime.scale import U8, U16, U32, U64, Fixed, Registry
 from runtime.state import State
 from runtime.types import ZERO_HASH

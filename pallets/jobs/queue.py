@@ -8,11 +8,12 @@ round all of them, so that jobs which nobody can take do not keep the others fro
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from pallets.jobs.bounds import PRIORITY_MAX
 from runtime.pallet import Pallet
+from runtime.records import replace
 from runtime.scale import U8, U32, U64, Bounded
 from runtime.storage import TWOX, Map, Value
 

@@ -5,7 +5,6 @@ judged. So the terms of the attempt travel with the result, and the bond of its 
 slot is settled once: by `accept` or by `reject`.
 """
 
-from dataclasses import replace
 
 from pallets.jobs import executions, slots
 from pallets.jobs.events import (
@@ -19,6 +18,7 @@ from pallets.jobs.failure import Failure, Mismatch
 from pallets.jobs.records import ExecutionState, Result, Slot, SlotState, Terms
 from pallets.jobs.report import Failed, Outcome, Succeeded
 from pallets.jobs.store import JobStore
+from runtime.records import replace
 
 
 def terms_of(slot: Slot, attempt: int) -> Terms:

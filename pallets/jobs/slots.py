@@ -5,7 +5,7 @@ slot. `rearm` then asks the agenda for the next time. Deadlines: spec/job-layer.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from pallets.beacon import Beacon
 from pallets.jobs import credibility, ending, executions, terms
@@ -44,6 +44,7 @@ from pallets.jobs.schedule import LONG_RUN_SLOTS, SUSPECT_SLOTS, lease_of, opens
 from pallets.jobs.store import SLOT_BITS, SLOT_KIND, JobStore
 from pallets.jobs.types import Competing, Credibility
 from runtime.hashing import personal
+from runtime.records import replace
 from runtime.types import ZERO_HASH
 
 _seed = personal(b"heddle/jobseed")

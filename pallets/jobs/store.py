@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from pallets.agenda import Agenda
@@ -33,6 +33,7 @@ from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System
 from runtime.pallet import Cost, Pallet
+from runtime.records import replace
 from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
 from runtime.storage import BLAKE2, TWOX, Map, Value

@@ -8,7 +8,7 @@ Invariant (`check_state`): a window has at least one proposal and no processor t
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
@@ -30,6 +30,7 @@ from pallets.system import System
 from runtime.errors import InvariantBroken, PalletError
 from runtime.hashing import blake2b256
 from runtime.pallet import Event, Pallet, Signed, call
+from runtime.records import replace
 from runtime.scale import U8, U32, U64, Bounded, Registry
 from runtime.state import State
 from runtime.storage import TWOX, Map, Value

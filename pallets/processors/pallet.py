@@ -6,7 +6,6 @@ each runtime are those of its adverts.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from pallets.balances import HoldReason
@@ -55,6 +54,7 @@ from pallets.processors.types import (
 from runtime.crypto import verify
 from runtime.errors import InvariantBroken
 from runtime.pallet import Cost, Signed, call
+from runtime.records import replace
 from runtime.scale import U32, CompactU128
 from runtime.types import AccountId
 
