@@ -39,6 +39,10 @@ REASONS: dict[str, tuple[str, str]] = {
     "paused": ("the job is paused", "go on with it: `heddle job resume`"),
     "no_sealed_secrets": ("the job's secrets are not sealed to it", "list it, and let it publish its keys first"),
     "waiting": ("the job waits for others of its lane", "wait, or raise the lane's concurrency"),
+    "too_early": (
+        "the execution that it competes for has not opened its claims yet",
+        "wait until shortly before it starts",
+    ),
     "no_stake": ("it has nothing at stake", "wait for its operator: `heddle processor stake`"),
 }
 """By the chain's name of a reason: what it means, and what to change."""
