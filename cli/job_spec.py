@@ -10,6 +10,15 @@ from pathlib import Path
 from cli.accounts import account_of
 from cli.blob_client import LocalBlob
 from cli.errors import NotFound, Refused
+from cli.job_life import (
+    assignment_of,
+    fallback_of,
+    fallback_script,
+    mutability_of,
+    parts_input,
+    parts_of,
+    queue_of,
+)
 from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_project
 from node.processor.project_environment import EnvironmentInvalid
 from node.processor.project_terms import Terms
@@ -22,23 +31,23 @@ from pallets.jobs.types import (
     RETRY_DEFAULT,
     TIMEOUTS_DEFAULT,
     Adaptive,
+    Assignment,
     Blob,
     BlobInput,
     Capabilities,
     Chain,
     Credibility,
     Environment,
-    Immutable,
     InlineInput,
     JobInput,
     JobSpec,
     Known,
+    Mutability,
     NoInput,
     OwnerAccept,
     Personal,
     ProcessorChoice,
     Public,
-    Queue,
     Quorum,
     Reexecution,
     Requirements,
@@ -46,7 +55,6 @@ from pallets.jobs.types import (
     RuntimeKind,
     Schedule,
     Sealing,
-    Single,
     Trusted,
     Verification,
     Webhook,
@@ -87,6 +95,12 @@ NAMES: dict[Field, tuple[str, str]] = {
         f"0, or {bounds.STAKE_MULTIPLE_MIN}..{bounds.STAKE_MULTIPLE_MAX}",
     ),
     Field.ENVIRONMENT: ("environment", "left out"),
+    Field.PRIORITY: ("queue.priority", f"0..{bounds.PRIORITY_MAX}"),
+    Field.LANE: ("queue.concurrency", f"1..{bounds.LANE_CONCURRENCY_MAX}"),
+    Field.PREEMPTION: ("queue.preemptible", "false where results are compared"),
+    Field.ASSIGNMENT: ("assignment.mode", "single where results are compared, and in a lane"),
+    Field.INSTANT_MATCH: ("assignment.instant", "one processor for each slot, and no lane"),
+    Field.FALLBACK: ("fallback", "a script that the verification mode allows; none with inputs or credibility"),
 }
 # The rules that have an error of their own: the field to change, and what it may be.
 RULES: dict[str, tuple[str, str]] = {
@@ -114,6 +128,10 @@ class Draft:
     script: LocalBlob
     input: LocalBlob | None
     processors: ProcessorChoice
+    assignment: Assignment
+    mutability: Mutability
+    parts: tuple[LocalBlob, ...] = ()
+    fallback: LocalBlob | None = None
     secret_key: bytes = field(default_factory=new_key, repr=False)
     """Under which the environment is encrypted."""
     sealing: Sealing = Sealing.SERVED
@@ -121,7 +139,8 @@ class Draft:
     @property
     def blobs(self) -> list[LocalBlob]:
         """What is to be uploaded; a small input travels in the specification itself."""
-        return [self.script, *([] if self.input is None or self._inline else [self.input])]
+        single = [] if self.input is None or self._inline else [self.input]
+        return [self.script, *single, *self.parts, *([] if self.fallback is None else [self.fallback])]
 
     @property
     def _inline(self) -> bool:
@@ -129,6 +148,8 @@ class Draft:
 
     def job_input(self) -> JobInput:
         """Where the script's input comes from."""
+        if self.parts:
+            return parts_input(self.parts)
         if self.input is None:
             return NoInput()
         if self._inline:
@@ -139,7 +160,7 @@ class Draft:
         """The specification, for a job that is registered at this time of the chain."""
         project, terms, limits = self.project, self.project.terms, self.project.limits
         granted = project.capabilities
-        start_ms = terms.start_ms or now_ms
+        start_ms, executions = terms.start_ms or now_ms, len(self.parts) or terms.executions
         retry = replace(RETRY_DEFAULT, attempts_max=terms.attempts_max, lost_max=terms.lost_max)
         return JobSpec(
             script=Blob(self.script.cid, len(self.script.data)),
@@ -147,10 +168,10 @@ class Draft:
             entrypoint=project.entrypoint,
             input=self.job_input(),
             processors=self.processors,
-            assignment=Single(),
+            assignment=self.assignment,
             schedule=Schedule(
                 start_ms,
-                start_ms + (terms.executions - 1) * terms.interval_ms + 1 if terms.executions else start_ms,
+                start_ms + (executions - 1) * terms.interval_ms + 1 if executions else start_ms,
                 terms.interval_ms,
                 project.duration_ms,
                 terms.start_delay_max_ms,
@@ -177,11 +198,11 @@ class Draft:
             accepted_min=None,
             retry=retry,
             timeouts=TIMEOUTS_DEFAULT,
-            queue=Queue(),
+            queue=queue_of(project),
             environment=self._environment(),
             capabilities=Capabilities(granted.fetch, self._hidden(), granted.storage, granted.sign),
-            mutability=Immutable(),
-            fallback=None,
+            mutability=self.mutability,
+            fallback=fallback_of(project, self.fallback, KINDS),
         )
 
     def _environment(self) -> Environment | None:
@@ -217,12 +238,16 @@ def read_job(folder: Path, *, slots: int | None = None, reward: int | None = Non
         if reward is not None:
             project = replace(project, reward=reward)
         script = LocalBlob("script", assembled(project))
+        parts, fallback = parts_of(project), fallback_script(project)
         data = None if project.input is None else LocalBlob("input", project.read_input())
     except ProjectInvalid as error:
         hint = "make one with `heddle job init FOLDER`" if not (folder / FILE_NAME).is_file() else correct_it(folder)
         raise Refused(str(error), hint) from error
     check_lengths(folder, project, script, data)
-    return Draft(project, script, data, choice_of(folder, project))
+    if parts and project.terms.executions not in (1, len(parts)):
+        raise Refused(f"schedule.executions: {len(parts)}, one for each of the inputs", correct_it(folder))
+    assignment, mutability = assignment_of(project, correct_it(folder)), mutability_of(project, correct_it(folder))
+    return Draft(project, script, data, choice_of(folder, project), assignment, mutability, parts, fallback)
 
 
 def assembled(project: Project) -> bytes:
@@ -282,6 +307,8 @@ def check_lengths(folder: Path, project: Project, script: LocalBlob, data: Local
         ("requirements.version_min", terms.version_min, VERSION_MAX, "as a version"),
         ("verification.agreeing", terms.agreeing, bounds.REPLICAS_MAX, "replicas"),
         ("verification.stake_multiple", terms.stake_multiple, bounds.STAKE_MULTIPLE_MAX, "rewards"),
+        ("queue.lane", len(project.life.lane.encode()), bounds.LABEL_BYTES_MAX, "bytes"),
+        ("assignment.instant", len(project.life.instant), bounds.SLOTS_MAX, "accounts"),
         ("destinations", len(terms.destinations), bounds.DESTINATIONS_MAX - 1, "beside the chain"),
         ("destinations", longest(terms.destinations), bounds.URL_BYTES_MAX, "bytes"),
         ("capabilities.fetch", len(project.capabilities.fetch), bounds.FETCH_HOSTS_MAX, "hosts"),

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from node.processor.project_environment import EnvironmentInvalid, ProjectEnvironment, read_environment
+from node.processor.project_life import FIELDS as LIFE_FIELDS
+from node.processor.project_life import TOP as LIFE_TOP
+from node.processor.project_life import Life, LifeInvalid, read_life
 from node.processor.project_terms import FIELDS as TERMS_FIELDS
 from node.processor.project_terms import Terms, TermsInvalid, read_terms
 from node.processor.runtimes.grants import is_grant
@@ -22,7 +25,7 @@ DURATION_MS_MAX = 24 * 3600 * 1000
 PACKAGE_PREFIX = "pypi:"
 
 _TOP = {"name", "description", "runtime", "script", "entrypoint", "input", "slots", "reward", "duration_ms"}
-_TERMS = {"destinations", *TERMS_FIELDS}
+_TERMS = {"destinations", *TERMS_FIELDS, *LIFE_FIELDS, *LIFE_TOP}
 _RESOURCES = {"fuel", "memory_bytes", "storage_bytes", "network_requests", "output_bytes"}
 _CAPABILITIES = {"fetch", "storage", "sign"}
 
@@ -49,6 +52,7 @@ class Project:
     capabilities: Capabilities
     environment: ProjectEnvironment
     terms: Terms
+    life: Life
 
     def read_script(self) -> bytes:
         """The script's bytes; ProjectInvalid where the file is missing."""
@@ -99,7 +103,19 @@ def load_project(folder: Path) -> Project:
         capabilities=_capabilities(granted),
         environment=_environment(environment, _table(raw, "secrets"), folder),
         terms=_terms(raw, duration_ms),
+        life=_life(raw, folder, runtime),
     )
+
+
+def _life(raw: dict[str, Any], folder: Path, runtime: str) -> Life:
+    try:
+        life = read_life(raw, folder, runtime)
+    except LifeInvalid as error:
+        raise ProjectInvalid(str(error)) from error
+    if life.fallback_runtime not in RUNTIME_NAMES:
+        allowed = ", ".join(RUNTIME_NAMES)
+        raise ProjectInvalid(f"fallback.runtime is {life.fallback_runtime!r}, allowed are {allowed}")
+    return life
 
 
 def _terms(raw: dict[str, Any], duration_ms: int) -> Terms:
