@@ -22,7 +22,7 @@ from pallets.jobs.bounds import SLOTS_MAX
 from pallets.jobs.errors import JobNotFound, NotAcknowledged, NotOwner, SlotNotFound, StaleGeneration
 from pallets.jobs.records import Slot, SlotState
 from pallets.jobs.store import WHOLE_JOB, JobStore
-from pallets.jobs.types import Environment, Sealing
+from pallets.jobs.types import Environment, Sealing, Single
 from pallets.parameters import parameters_from
 from pallets.processors.pallet import Processors
 from pallets.secrets.errors import (
@@ -246,9 +246,12 @@ class Secrets(Pallet):
 
     def may_open(self, id: int, who: bytes) -> bool:
         """Whether `who` could read a job's secrets if it got a slot: it has an unused copy, or the owner serves."""
-        environment = self.jobs.specs.get(id).environment
-        if environment is None or environment.sealing is Sealing.SERVED:
+        spec = self.jobs.specs.get(id)
+        if spec.environment is None or spec.environment.sealing is Sealing.SERVED:
             return True
+        if not self.bundles.contains(id) and isinstance(spec.assignment, Single):
+            # Named processors are offered their slots while the job is registered: their copies follow in the batch.
+            return any(named.processor == who for named in spec.assignment.instant)
         return any(copy.processor == who and copy.place is None for copy in self.copies.get(id))
 
     def _offered(self, id: int, number: int, slot: Slot) -> None:

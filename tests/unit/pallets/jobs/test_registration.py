@@ -152,6 +152,7 @@ RULES: list[tuple[type[PalletError], Change]] = [
     (errors.DurationPastInterval, part("schedule", interval_ms=10_000)),
     (errors.DurationPastInterval, part("schedule", interval_ms=9_999)),
     (errors.SecretsNotAllowed, sealed((TAG,), public=False)),
+    (errors.SecretsNotAllowed, lambda spec: sealed((TAG,))(field(assignment=types.Competing())(spec))),
     (errors.SlotsOutOfBounds, field(slots=0)),
     (errors.SlotsOutOfBounds, field(slots=65)),
     (errors.SlotsOutOfBounds, field(slots=7, verification=types.Credibility(2))),

@@ -6,11 +6,10 @@ import pytest
 
 from pallets.balances import HoldReason
 from pallets.jobs import errors as job_errors
-from pallets.jobs import slots, types
+from pallets.jobs import types
 from pallets.jobs.events import AttemptFailed
 from pallets.jobs.failure import AppError, Declined, SecretsUnavailable
 from pallets.jobs.records import ExecutionState, JobFailed, SlotState
-from pallets.jobs.slots import Match
 from pallets.jobs.types import Sealing
 from pallets.matching.types import Reason
 from pallets.secrets import errors
@@ -124,13 +123,14 @@ def test_only_processors_with_a_copy_get_a_slot_and_a_migration_uses_the_next_co
     world.check()
 
 
-def test_copies_that_come_after_the_offer_reach_whoever_holds_the_slot() -> None:
-    """A slot may be offered in the call that registers the job: the copy that follows counts for its generation."""
+def test_copies_for_named_processors_follow_their_offers() -> None:
+    """Offered in the call that registers, sealed to in the next one: the copy counts for that generation."""
     world = secret_world(2)
     publish(world, ONE, TWO, count=2)
-    job = provided(world, Sealing.PREKEYS)
-    slots.offer(world.jobs, job, 0, Match(ONE, ONE, None, HDL, 0, drawn=False))
-    assert not world.slot(job, 0).sealed
+    named = types.Single((types.InstantMatch(ONE, 0),))
+    job = world.register(spec=secret_spec(world, Sealing.PREKEYS, assignment=named))
+    assert (world.slot(job, 0).processor, world.slot(job, 0).sealed) == (ONE, False)
+    world.call("Secrets", "provide", ALICE, world.job(job).id_hash, VALUES)
     seal_to(world, job, TWO, ONE)
     assert world.slot(job, 0).sealed
     more = copies_for(ONE, number=1)
