@@ -131,7 +131,9 @@ class ConsumerCalls(JobStore):
         return spec
 
     def _versions_in_use(self, id: int) -> tuple[ScriptVersion, ...]:
-        """Without those that every execution still open is past."""
+        """Without those that every execution still open is past. While results await judgment, none is forgotten."""
+        if self.jobs.get(id).awaiting:
+            return self.scripts.get(id)
         oldest = min(min((*slot.live, slot.next)) for _, slot in self.slots_of(id))
         versions = self.scripts.get(id)
         replaced = sum(version.first <= oldest for version in versions[1:])

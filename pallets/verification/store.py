@@ -101,7 +101,7 @@ class VerificationStore(Pallet):
 
     def work_of(self, key: RoundKey) -> bytes:
         """What the round's processors compute."""
-        return digests.work_hash(self.spec_of(key), key[1])
+        return digests.work_hash(self.jobs.spec_for(key[0], key[1]), key[1])
 
     # Changing.
 

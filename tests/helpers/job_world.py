@@ -263,13 +263,13 @@ class World:
 
     def found(self, job: int, execution: int = 0, output: bytes = b"42") -> Succeeded:
         """A result with the digest that the chain computes for it."""
-        work = digests.work_hash(self.jobs.specs.get(job), execution)
+        work = digests.work_hash(self.jobs.spec_for(job, execution), execution)
         without = Succeeded(bytes(32), InlineOutput(output), 1_000, ())
         return replace(without, digest=digests.result_digest(work, without))
 
     def digest(self, job: int, execution: int, outcome: Outcome) -> bytes:
         """The digest of an outcome of an execution."""
-        return digests.result_digest(digests.work_hash(self.jobs.specs.get(job), execution), outcome)
+        return digests.result_digest(digests.work_hash(self.jobs.spec_for(job, execution), execution), outcome)
 
     def commitment(self, job: int, execution: int, slot: int, outcome: Outcome, who: bytes | None = None) -> bytes:
         """What the slot's processor, or somebody else in its place, commits to; the salt is SALT."""
