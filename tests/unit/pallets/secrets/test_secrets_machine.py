@@ -10,7 +10,7 @@ from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 from pallets.balances import HoldReason
 from pallets.jobs import types
 from pallets.jobs.types import JobSpec, Sealing
-from pallets.secrets.types import PrekeyCopy
+from pallets.secrets.types import PREKEYS_MAX, PrekeyCopy
 from runtime.hashing import blake2b256
 from tests.helpers.job_world import PROCESSORS
 from tests.helpers.secret_jobs import KEY, SEALED, TAG, VALUES
@@ -24,6 +24,8 @@ class SecretsMachine(JobMachine):
         super().__init__()
         self.published = 0
         self.used: set[bytes] = set()
+        for processor in PROCESSORS[:4]:
+            self.publish(processor, PREKEYS_MAX)
 
     def attempt(self, pallet: str, name: str, signer: bytes, *arguments: object) -> bool:
         """Jobs get an environment as they are registered, and acknowledgments the key that this asks for."""
@@ -34,7 +36,11 @@ class SecretsMachine(JobMachine):
             assert isinstance(job, int)
             spec = self.world.jobs.specs.find(job)
             key = None if spec is None or spec.environment is None else KEY
-            return super().attempt(pallet, name, signer, job, *rest, key)
+            done = super().attempt(pallet, name, signer, job, *rest, key)
+            if done and key is not None and job % 2:
+                # Every second owner is at home.
+                super().attempt("Secrets", "seal", self.world.job(job).owner, job, *rest, SEALED)
+            return done
         return super().attempt(pallet, name, signer, *arguments)
 
     def register_with_secrets(self, signer: bytes, *arguments: object) -> bool:
@@ -59,8 +65,12 @@ class SecretsMachine(JobMachine):
         return True
 
     @rule(signer=who, count=st.integers(0, 6))
-    def publish(self, signer: bytes, count: int) -> None:
+    def publish_some(self, signer: bytes, count: int) -> None:
         """One-time keys, of processors and of others."""
+        self.publish(signer, count)
+
+    def publish(self, signer: bytes, count: int) -> None:
+        """New keys."""
         keys = tuple(blake2b256(b"prekey" + (self.published + n).to_bytes(4, "little")) for n in range(count))
         self.published += count
         self.attempt("Secrets", "publish_prekeys", signer, keys)
@@ -122,5 +132,5 @@ def test_no_order_of_calls_breaks_an_invariant_of_secrets() -> None:
     """Copies follow their slots, one-time keys are used once, ended jobs leave nothing."""
     run_state_machine_as_test(
         SecretsMachine,
-        settings=settings(max_examples=15, stateful_step_count=50, deadline=None, phases=(Phase.generate,)),
+        settings=settings(max_examples=60, stateful_step_count=50, deadline=None, phases=(Phase.generate,)),
     )
