@@ -53,7 +53,12 @@ class Value(StorageItem, Generic[V]):
     """One value. `get` gives the default when absent."""
 
     def get(self) -> V:
-        value = self.state.read(self.prefix, self.codec)
+        state = self.state
+        value = state.values.get(self.prefix, MISSING)
+        if value is MISSING:
+            value = state.read(self.prefix, self.codec)
+        else:
+            state.reads += 1
         result: V = self.default if value is None else value
         return result
 

@@ -276,7 +276,7 @@ def compile_record(cls: Any, fields: list[tuple[str, Codec]], prefix: bytes = b"
             parts.append(f"encode{number}(value.{names[0]})")
             reads.append(f"f_{names[0]}, position = decode{number}(data, position)")
     joined = parts[0] if len(parts) == 1 else f"b''.join(({', '.join(parts)},))" if parts else "b''"
-    arguments = ", ".join("f_" + name for name, _ in fields)
+    reads += _makes(cls, [name for name, _ in fields], scope)
     source = (
         "def encode(value):\n"
         "    try:\n"
@@ -285,10 +285,21 @@ def compile_record(cls: Any, fields: list[tuple[str, Codec]], prefix: bytes = b"
         "        raise ScaleError(f'{cls.__name__}: {error}') from error\n"
         "def decode_from(data, position):\n"
         + "".join(f"    {line}\n" for line in reads)
-        + f"    return cls({arguments}), position\n"
+        + "    return made, position\n"
     )
     exec(source, scope)  # noqa: S102 - the source is ours: names of declared fields, no input
     return scope["encode"], scope["decode_from"]
+
+
+def _makes(cls: Any, names: list[str], scope: dict[str, Any]) -> list[str]:
+    """The lines that make a record of what was read: slot by slot, past the slow `__init__` of a frozen dataclass."""
+    parameters = getattr(cls, "__dataclass_params__", None)
+    plain = parameters is not None and parameters.frozen and set(names) == set(cls.__dict__.get("__slots__", ()))
+    if not plain or hasattr(cls, "__post_init__"):
+        return [f"made = cls({', '.join('f_' + name for name in names)})"]
+    scope["new"] = object.__new__
+    scope.update({f"set_{name}": cls.__dict__[name].__set__ for name in names})
+    return ["made = new(cls)", *(f"set_{name}(made, f_{name})" for name in names)]
 
 
 def _packed(name: str, codec: Codec) -> str:
