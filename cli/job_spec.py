@@ -23,6 +23,7 @@ from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_proj
 from node.processor.project_environment import EnvironmentInvalid
 from node.processor.project_terms import Terms
 from node.processor.runtimes import spec as sandbox
+from node.processor.runtimes.spec import LANGUAGES, native_runtime
 from node.secrets.boxes import new_key
 from node.secrets.owner import environment_of
 from pallets.jobs import bounds
@@ -63,13 +64,19 @@ from pallets.jobs.validate import check_spec
 from pallets.secrets.contexts import name_tag
 from runtime.errors import PalletError
 
-KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
+KINDS = {
+    "wasm": RuntimeKind.WASM,
+    "javascript": RuntimeKind.JAVASCRIPT,
+    "python": RuntimeKind.PYTHON,
+    "native-python": RuntimeKind.NATIVE,
+    "native-node": RuntimeKind.NATIVE,
+}
 
 VERSION_MAX = (1 << 32) - 1
 
 # A field of JobSpec as heddle.toml names it, and what it may be.
 NAMES: dict[Field, tuple[str, str]] = {
-    Field.RUNTIME: ("runtime", "wasm, javascript or python"),
+    Field.RUNTIME: ("runtime", ", ".join(KINDS)),
     Field.ENTRYPOINT: ("entrypoint", f"at most {bounds.ENTRYPOINT_BYTES_MAX} bytes"),
     Field.INPUT: ("input", f"at most {bounds.BLOB_BYTES_MAX} bytes"),
     Field.INTERVAL: ("schedule.interval_ms", f"1..{bounds.HORIZON_MS}"),
@@ -184,7 +191,7 @@ class Draft:
                 limits.output_bytes,
             ),
             requirements=Requirements(
-                modules=terms.modules,
+                modules=_modules(project),
                 labels=terms.labels,
                 benchmark_min=terms.benchmark_min,
                 version_min=terms.version_min,
@@ -214,6 +221,14 @@ class Draft:
 
     def _hidden(self) -> tuple[bytes, ...]:
         return tuple(sorted(name_tag(self.secret_key, name) for name in self.project.environment.hidden))
+
+
+def _modules(project: Project) -> tuple[str, ...]:
+    """What the processor must have; a native job's language is named, unless its author asks for a version of it."""
+    modules = project.terms.modules
+    if project.runtime not in LANGUAGES or native_runtime(modules) == project.runtime:
+        return modules
+    return (LANGUAGES[project.runtime], *modules)
 
 
 def _verification(terms: Terms) -> Verification:
@@ -302,7 +317,7 @@ def check_lengths(folder: Path, project: Project, script: LocalBlob, data: Local
         ("entrypoint", len(project.entrypoint.encode()), bounds.ENTRYPOINT_BYTES_MAX, "bytes"),
         ("processors.accounts", len(terms.accounts), bounds.PROCESSORS_LISTED_MAX, "accounts"),
         ("requirements.labels", len(terms.labels), bounds.LABELS_MAX, "labels"),
-        ("requirements.modules", len(terms.modules), bounds.MODULES_MAX, "modules"),
+        ("requirements.modules", len(_modules(project)), bounds.MODULES_MAX, "modules"),
         ("requirements.labels and modules", longest_label, bounds.LABEL_BYTES_MAX, "bytes each"),
         ("requirements.version_min", terms.version_min, VERSION_MAX, "as a version"),
         ("verification.agreeing", terms.agreeing, bounds.REPLICAS_MAX, "replicas"),

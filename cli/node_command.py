@@ -54,6 +54,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
     processor: options.Processor = False,
     no_processor: options.NoProcessor = False,
     stake: options.Stake = None,
+    offer_native: options.OfferNative = False,
     challenge_rate: options.ChallengeRate = 0,
     allow_destination: options.AllowDestination = None,
 ) -> None:
@@ -81,6 +82,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
             processor=(processor or dev) and not no_processor,
             allow_destinations=tuple(map(parse_destination, allow_destination or ())),
             stake=None if stake is None else parse_amount(stake, "stake"),
+            offer_native=offer_native,
             challenge_ppm=challenge_rate,
             listen_host=listen_host,
             port=port,

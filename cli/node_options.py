@@ -88,6 +88,14 @@ Stake = Annotated[
     str | None,
     typer.Option("--stake", metavar="HDL", help="What to put at stake by itself [one unit].", rich_help_panel=JOBS),
 ]
+OfferNative = Annotated[
+    bool,
+    typer.Option(
+        "--offer-native",
+        help="Run jobs in this machine's Python and Node.js too, in bubblewrap.",
+        rich_help_panel=JOBS,
+    ),
+]
 ChallengeRate = Annotated[
     int,
     typer.Option(

@@ -31,7 +31,8 @@ class NodeConfig:
     None takes the one kept in the base path. allow_destinations: exact (host, port) pairs that jobs may reach although
     the egress guard refuses their kind of address. challenge_ppm: the share of others' results that the processor runs
     again, in parts per million, to challenge what is wrong. stake: planck that the processor stakes by itself,
-    None for one unit. blocks/state pruning: number of blocks kept, None keeps all.
+    None for one unit. offer_native: run jobs in this machine's Python and Node.js too, where bubblewrap works.
+    blocks/state pruning: number of blocks kept, None keeps all.
     """
 
     chain: str = "dev"
@@ -44,6 +45,7 @@ class NodeConfig:
     processor: bool = False
     allow_destinations: tuple[tuple[str, int], ...] = ()
     stake: int | None = None
+    offer_native: bool = False
     challenge_ppm: int = 0
     listen_host: str = "127.0.0.1"
     port: int = P2P_PORT

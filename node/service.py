@@ -207,7 +207,8 @@ class Process:
             pair = processor_pair(keystore, config.dev_account, ports.entropy.token(32))
             journal = folders.root / "processor"
             self.processor = ProcessorService(
-                self.node, pair, journal, config.allow_destinations, config.stake, config.challenge_ppm
+                *(self.node, pair, journal, config.allow_destinations, config.stake, config.challenge_ppm),
+                offer_native=config.offer_native,
             )
             self.processor.observe(self.metrics)
         self.rpc = rpc_server(self.node, self.network, spec, config, self.metrics)

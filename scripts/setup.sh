@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 venv=.venv
 stamp=$venv/.heddle-stamp        # what was set up, as one hash; written last
 unfinished=$venv/.heddle-unfinished # there while packages are being installed
-debian_packages=(python3-venv python3-dev gcc libc6-dev libgmp-dev)
+debian_packages=(python3-venv python3-dev gcc libc6-dev libgmp-dev bubblewrap) # the last for native jobs
 log=build/setup.log
 
 say() { printf '%s\n' "$*"; }

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from node.log import logger
+from node.processor.runtimes.native.bubblewrap import native_modules
 from node.processor.runtimes.pool import RuntimePool
 from node.processor.runtimes.spec import NETWORK_REQUESTS_MAX, JobContext, Limits, RunSpec
 from pallets.jobs.types import Architecture, RuntimeKind
@@ -26,7 +27,13 @@ PRICING = Pricing(base=5 * 10**9, per_ms=10**6, per_storage_byte=0, per_request=
 """Until `heddle processor advertise` says otherwise: the base covers the fees of one execution's transactions."""
 BENCHMARK_RUNS = 3
 BENCHMARK_MIN = 100_000
-KINDS = {"wasm": RuntimeKind.WASM, "javascript": RuntimeKind.JAVASCRIPT, "python": RuntimeKind.PYTHON}
+KINDS = {
+    "wasm": RuntimeKind.WASM,
+    "javascript": RuntimeKind.JAVASCRIPT,
+    "python": RuntimeKind.PYTHON,
+    "native-python": RuntimeKind.NATIVE,
+    "native-node": RuntimeKind.NATIVE,
+}
 LOOPS = {
     "javascript": """
         export function main() {
@@ -81,10 +88,10 @@ def machine_advert(pool: RuntimePool, benchmark: int) -> Advert:
     cores = min(os.cpu_count() or 1, CORES_MAX)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return Advert(
-        runtimes=tuple(KINDS[name] for name in pool.runtime_ids()),
+        runtimes=tuple(dict.fromkeys(KINDS[name] for name in pool.runtime_ids())),
         capacity=Capacity(min(memory, MEMORY_BYTES_MAX), STORAGE_BYTES, cores * JOBS_PER_CORE),
         requests_max=NETWORK_REQUESTS_MAX,
-        modules=(),
+        modules=native_modules(pool.native),
         labels=(),
         architecture=MACHINES.get(platform.machine()),
         accelerators=(),

@@ -16,7 +16,15 @@ from node.log import logger
 from node.processor.opened import Opened
 from node.processor.runtimes import outcome as runs
 from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign, WorkerCrashed
-from node.processor.runtimes.spec import Capabilities, JobContext, Limits, RunSpec, SpecInvalid, check_spec
+from node.processor.runtimes.spec import (
+    Capabilities,
+    JobContext,
+    Limits,
+    RunSpec,
+    SpecInvalid,
+    check_spec,
+    native_runtime,
+)
 from node.secrets.redaction import Redaction, with_secrets
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
@@ -85,13 +93,13 @@ class Executor:
         self.ran: Callable[[str, float], None] = lambda _runtime, _seconds: None
         """Hears of each run: its runtime, and how many seconds it took."""
 
-    def supports(self, kind: RuntimeKind) -> bool:
-        """Whether this machine has the runtime."""
-        return RUNTIMES.get(kind) in self.pool.runtime_ids()
+    def supports(self, spec: JobSpec) -> bool:
+        """Whether this machine has the job's runtime."""
+        return runtime_of(spec) in self.pool.runtime_ids()
 
     def accepts(self, spec: JobSpec) -> bool:
         """Whether this machine has the runtime, and its sandbox knows limits as high as the job's."""
-        if not self.supports(spec.runtime):
+        if not self.supports(spec):
             return False
         try:
             check_spec(self.run_spec(Work(bytes(32), bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b""))
@@ -145,7 +153,7 @@ class Executor:
                 on_log=shown,
                 on_checkpoint=on_checkpoint,
             )
-            self.ran(RUNTIMES[work.spec.runtime], trio.current_time() - begun)
+            self.ran(work.spec.runtime.name.lower(), trio.current_time() - begun)
         except BlobError as error:
             return _failed(classes.InputUnavailable(), str(error), 0)
         except SpecInvalid as error:
@@ -195,7 +203,7 @@ class Executor:
         granted, compared = spec.capabilities, is_compared(spec)
         slot, attempt = (0, 0) if compared else (work.slot, work.attempt)
         return RunSpec(
-            RUNTIMES[spec.runtime],
+            runtime_of(spec) or spec.runtime.name.lower(),
             script,
             spec.entrypoint,
             data,
@@ -219,6 +227,13 @@ def _shows_tape(work: Work) -> bool:
 def signing_message(job_hash: bytes, execution: int, content: bytes) -> bytes:
     """What a script's signature covers: "heddle/job-signature/1" ‖ job hash ‖ u32 execution ‖ content."""
     return SIGNATURE_DOMAIN + job_hash + execution.to_bytes(4, "little") + content
+
+
+def runtime_of(spec: JobSpec) -> str | None:
+    """The sandbox's name of a job's runtime. The chain knows one native runtime: the required modules say which."""
+    if spec.runtime is RuntimeKind.NATIVE:
+        return native_runtime(spec.requirements.modules)
+    return RUNTIMES.get(spec.runtime)
 
 
 def _chain_place(spec: JobSpec) -> int:

@@ -15,7 +15,7 @@ from node.processor.project_life import Life, LifeInvalid, read_life
 from node.processor.project_terms import FIELDS as TERMS_FIELDS
 from node.processor.project_terms import Terms, TermsInvalid, read_terms
 from node.processor.runtimes.grants import is_grant
-from node.processor.runtimes.spec import RUNTIME_NAMES, Capabilities, Limits
+from node.processor.runtimes.spec import LANGUAGES, RUNTIME_NAMES, Capabilities, Limits
 
 FILE_NAME = "heddle.toml"
 SLOTS_MAX = 64
@@ -85,8 +85,8 @@ def load_project(folder: Path) -> Project:
     _known("resources.", resources, _RESOURCES)
     _known("capabilities.", granted, _CAPABILITIES)
     runtime = _text(raw, "runtime")
-    if runtime not in RUNTIME_NAMES:
-        raise ProjectInvalid(f"runtime is {runtime!r}, allowed are {', '.join(RUNTIME_NAMES)}")
+    if runtime not in (*RUNTIME_NAMES, *LANGUAGES):
+        raise ProjectInvalid(f"runtime is {runtime!r}, allowed are {', '.join((*RUNTIME_NAMES, *LANGUAGES))}")
     duration_ms = _whole(raw, "duration_ms", 60_000, 1, DURATION_MS_MAX)
     return Project(
         folder=folder,

@@ -20,7 +20,9 @@ from node.processor.egress import EgressGuard
 from node.processor.executor import Executor
 from node.processor.journal import Journal
 from node.processor.matcher import Matcher
+from node.processor.runtimes.native.bubblewrap import why_not
 from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.spec import LANGUAGES
 from node.processor.submitter import Submitter
 from node.processor.vault import Vault
 from node.processor.watcher import Watcher
@@ -48,6 +50,15 @@ def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) ->
     return pair
 
 
+def native_runtimes() -> tuple[str, ...]:
+    """Those that work on this machine; why others do not goes into the log."""
+    reasons = {runtime: why_not(runtime) for runtime in LANGUAGES}
+    for runtime, reason in reasons.items():
+        if reason:
+            log.warning("native runtime not offered", runtime=runtime, reason=reason)
+    return tuple(runtime for runtime, reason in reasons.items() if not reason)
+
+
 class ProcessorService:
     """Runs jobs on this machine with one account.
 
@@ -63,10 +74,12 @@ class ProcessorService:
         allow_destinations: tuple[tuple[str, int], ...],
         stake: int | None = None,
         challenge_ppm: int = 0,
+        offer_native: bool = False,
     ) -> None:
         self.node = node
         self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
         self.pool = RuntimePool(self.workers)
+        self.offer_native = offer_native
         self.guard = EgressGuard(f"{host}:{port}" for host, port in allow_destinations)
         self.submitter = Submitter(node.chain, node.transactions, pair)
         self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers, pair.sign)
@@ -111,6 +124,8 @@ class ProcessorService:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
             async with self.pool, trio.open_nursery() as nursery:
+                if self.offer_native:
+                    self.pool.native = await trio.to_thread.run_sync(native_runtimes)
                 self._advert = machine_advert(self.pool, await measure_benchmark(self.pool))
                 nursery.start_soon(self.watcher.run)
                 nursery.start_soon(self.matcher.run)

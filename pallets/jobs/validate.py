@@ -47,7 +47,7 @@ from pallets.jobs.types import (
 )
 from pallets.jobs.validate_life import check_life
 
-RUNTIMES = (RuntimeKind.WASM, RuntimeKind.JAVASCRIPT, RuntimeKind.PYTHON)
+RUNTIMES = (*DETERMINISTIC_RUNTIMES, RuntimeKind.NATIVE)
 
 
 def check_spec(spec: JobSpec, now_ms: int) -> int:

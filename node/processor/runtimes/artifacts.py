@@ -11,6 +11,9 @@ import importlib.util
 import os
 from pathlib import Path
 
+from node.processor.runtimes.native.bubblewrap import native_id
+from node.processor.runtimes.spec import LANGUAGES
+
 ENGINE_VERSION = "50.0.1"
 HOST_ABI = "heddle-1"
 QUICKJS_VERSION = "0.17.0"
@@ -36,7 +39,9 @@ def default_cache_dir() -> Path:
 
 
 def runtime_id(runtime: str) -> str:
-    """The id of one of RUNTIME_NAMES, as adverts and digests carry it (at most 128 ASCII characters)."""
+    """The id of a runtime, as digests carry it (at most 128 ASCII characters)."""
+    if runtime in LANGUAGES:
+        return native_id(runtime)
     engine = f"wasmtime-{ENGINE_VERSION}/{HOST_ABI}"
     if runtime == "javascript":
         return f"js-quickjs-ng-{QUICKJS_VERSION}/{QUICKJS_SHA256}/{engine}"

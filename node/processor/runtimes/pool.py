@@ -168,7 +168,8 @@ def _worker_environment(extra: Mapping[str, str]) -> dict[str, str]:
 class RuntimePool:
     """Up to `workers` runs at once, each in a process of its own.
 
-    `cache_dir` holds the built interpreters; `environment` is added to what a worker process gets.
+    `cache_dir` holds the built interpreters; `environment` is added to what a worker process gets; `native` are the
+    native runtimes that the operator offers, and that work here.
     """
 
     def __init__(
@@ -176,11 +177,13 @@ class RuntimePool:
         workers: int = 2,
         cache_dir: Path | None = None,
         environment: Mapping[str, str] | None = None,
+        native: tuple[str, ...] = (),
     ) -> None:
         if not 1 <= workers <= WORKERS_MAX:
             raise ValueError(f"workers is {workers}, allowed is 1..{WORKERS_MAX}")
         self.cache_dir = cache_dir if cache_dir is not None else default_cache_dir()
         self._environment = dict(environment or {})
+        self.native = native
         self._slots = trio.CapacityLimiter(workers)
         self._idle: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}
@@ -188,7 +191,8 @@ class RuntimePool:
 
     def runtime_ids(self) -> dict[str, str]:
         """Name to runtime id of what this machine can run: the content of a processor's advert."""
-        return {name: runtime_id(name) for name in RUNTIME_NAMES if available(name, self.cache_dir)}
+        metered = [name for name in RUNTIME_NAMES if available(name, self.cache_dir)]
+        return {name: runtime_id(name) for name in (*metered, *self.native)}
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,6 +9,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 RUNTIME_NAMES = ("wasm", "javascript", "python")
+LANGUAGES = {"native-python": "python", "native-node": "node"}
+"""The native runtimes, and the module that stands for their language in a job's requirements and in adverts."""
+NATIVE_MEMORY_BYTES_MIN = 64 << 20
+"""Below, Node.js does not start."""
 
 MIB = 1 << 20
 SCRIPT_BYTES_MAX = 4 * MIB  # spec/job-layer.md §9
@@ -134,7 +138,8 @@ def check_spec(spec: RunSpec) -> None:
     _bound("input bytes", len(spec.input), 0, INPUT_BYTES_MAX)
     _bound("entrypoint bytes", len(spec.entrypoint.encode()), 0, ENTRYPOINT_BYTES_MAX)
     _bound("limits.fuel", limits.fuel, 1, FUEL_MAX)
-    _bound("limits.memory_bytes", limits.memory_bytes, 1 << 16, MEMORY_BYTES_MAX)
+    least = NATIVE_MEMORY_BYTES_MIN if spec.runtime in LANGUAGES else 1 << 16
+    _bound("limits.memory_bytes", limits.memory_bytes, least, MEMORY_BYTES_MAX)
     _bound("limits.storage_bytes", limits.storage_bytes, 0, STORAGE_BYTES_MAX)
     _bound("limits.network_requests", limits.network_requests, 0, NETWORK_REQUESTS_MAX)
     _bound("limits.output_bytes", limits.output_bytes, 0, OUTPUT_BYTES_MAX)
@@ -153,6 +158,17 @@ def check_spec(spec: RunSpec) -> None:
     _bound("replay bytes", len(spec.replay or b""), 0, TAPE_BYTES_MAX)
     for name, number in (("execution", spec.job.execution), ("slot", spec.job.slot), ("attempt", spec.job.attempt)):
         _bound(f"job.{name}", number, 0, (1 << 32) - 1)
+
+
+def native_runtime(modules: tuple[str, ...]) -> str | None:
+    """The native runtime that a job with these required modules means: `python`, `python3.11`, `node` or `node20`."""
+    meant = {
+        runtime
+        for runtime, language in LANGUAGES.items()
+        for module in modules
+        if module == language or (module.startswith(language) and module[len(language) :][:1].isdecimal())
+    }
+    return meant.pop() if len(meant) == 1 else None
 
 
 def pack_spec(spec: RunSpec) -> dict[str, Any]:

@@ -18,9 +18,11 @@ from typing import Any, BinaryIO
 
 from node.processor.runtimes.engine import THREAD_STACK_BYTES
 from node.processor.runtimes.frames import LENGTH_BYTES, FrameInvalid, decode_body, encode_frame, frame_length
+from node.processor.runtimes.native.sandbox import run_native
 from node.processor.runtimes.outcome import Outcome, failure_fields
 from node.processor.runtimes.sandbox import Sandbox
 from node.processor.runtimes.spec import (
+    LANGUAGES,
     MEMORY_BYTES_MAX,
     DestinationRefused,
     FetchFailed,
@@ -106,7 +108,8 @@ def serve(cache_dir: Path, link: PipeLink, runs: queue.SimpleQueue[dict[str, Any
         while True:
             raw = runs.get()
             try:
-                outcome = sandbox.run(unpack_spec(raw), link)
+                spec = unpack_spec(raw)
+                outcome = run_native(spec, link) if spec.runtime in LANGUAGES else sandbox.run(spec, link)
             except SpecInvalid as error:
                 link.send("refused", str(error))
                 continue

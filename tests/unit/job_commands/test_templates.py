@@ -14,8 +14,9 @@ from node.processor.egress import EgressGuard
 from node.processor.executor import Executor, Work
 from node.processor.runtimes.outcome import AppError, Outcome
 from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.spec import LANGUAGES
 from pallets.jobs.schedule import executions_of
-from pallets.jobs.types import JobSpec, Quorum, Webhook
+from pallets.jobs.types import JobSpec, Quorum, RuntimeKind, Webhook
 from tests.helpers.heddle_command import Heddle as User
 from tests.helpers.http_receiver import Reply, receiver
 
@@ -55,7 +56,7 @@ def runs(folder: Path, *executions: int, allowed: tuple[str, ...] = (), data: by
     given = data if data is not None else b"" if draft.input is None else draft.input.data
 
     async def run() -> list[Outcome]:
-        async with RuntimePool(1) as pool:
+        async with RuntimePool(1, native=tuple(LANGUAGES)) as pool:
             return [
                 await pool.run(Executor.run_spec(work(spec, one), draft.script.data, given), EgressGuard(allowed).fetch)
                 for one in executions
@@ -77,7 +78,7 @@ def result(outcome: Outcome) -> Any:
 
 def test_there_are_at_least_eight() -> None:
     """The templates that the README promises are there, each with a summary of one line."""
-    assert len(NAMES) >= 8
+    assert len(NAMES) >= 10
     assert {"one-shot", "price-oracle", "data-pipeline", "map", "webhook-bridge", "digits-inference"} < set(NAMES)
     assert {"wasm-module", "verified-quorum"} < set(NAMES)
     assert all(template.summary and "\n" not in template.summary for template in templates())
@@ -166,6 +167,16 @@ def test_the_quorum_agrees_on_the_same_bytes(tmp_path: Path) -> None:
     one, other = trio.run(run)
     assert one == other
     assert (result(one)["primes"], result(one)["largest"]) == (2_262, 19_997)
+
+
+def test_the_native_template_finds_a_tour(tmp_path: Path) -> None:
+    """The job asks for a native processor with Python; every town is on the tour once, which got shorter."""
+    folder = made(tmp_path / "job", "native-python")
+    spec = check_draft(folder, read_job(folder), NOW_MS)
+    assert (spec.runtime, spec.requirements.modules) == (RuntimeKind.NATIVE, ("python",))
+    found = result(runs(folder, 0)[0])
+    assert sorted(found["tour"]) == list(range(60))
+    assert found["length"] < found["first"]
 
 
 def test_digits_that_it_has_not_seen_are_read(tmp_path: Path) -> None:

@@ -69,7 +69,6 @@ def twice(verification: types.Verification) -> Change:
 
 
 NOT_YET: list[tuple[Field, Change]] = [
-    (Field.RUNTIME, field(runtime=types.RuntimeKind.NATIVE)),
     (Field.RUNTIME, field(runtime=types.RuntimeKind.CONTAINER)),
     (Field.INPUT, field(input=types.UpstreamInput(3))),
     (Field.ATTESTATION, field(processors=types.Public(0, attested_only=True))),

@@ -1,0 +1,1 @@
+"""Native runtimes: the machine's own Python and Node.js, in a bubblewrap sandbox, for operators who offer them."""
