@@ -29,12 +29,12 @@ def test_a_changed_copy_is_what_the_standard_library_gives() -> None:
     assert first == Point(1, 2, "aaa")
     assert replace(first, x=9).name is first.name
     with pytest.raises(dataclasses.FrozenInstanceError):
-        replace(first, x=9).x = 3  # type: ignore[misc]
+        replace(first, x=9).x = 3  # type: ignore[misc]  # that it is frozen is what is shown
 
 
 def test_a_field_that_there_is_not_is_refused() -> None:
     """As is a class whose instances hold more than their slots."""
     with pytest.raises(TypeError, match="depth"):
-        replace(Pots(), depth=1)  # type: ignore[call-arg]
+        replace(Pots(), depth=1)  # type: ignore[call-arg]  # so is that it is refused
     with pytest.raises(TypeError, match="plain record"):
         records.replace(dataclasses.make_dataclass("Loose", ["a"])(1), a=2)
