@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from node.processor.submitter import Submitter
 from pallets.processors.pallet import REGISTRATION_DEPOSIT
@@ -21,13 +22,15 @@ STAKE_LEAVES_FREE = 10**12
 class Presence:
     """Keeps one account in the list of processors.
 
-    `stake`: planck to have at stake; None for one unit, and only while nothing is staked or unbonding.
+    `stake`: planck to have at stake; None for one unit, and only while nothing is staked or unbonding. `benchmark`: a
+    new figure that the advert is to have; None leaves it as it is.
     """
 
     def __init__(self, submitter: Submitter, advert: Callable[[], Advert], stake: int | None = None) -> None:
         self.submitter = submitter
         self.advert = advert
         self.stake = stake
+        self.benchmark: int | None = None
         self.account = submitter.account
 
     def step(self, runtime: Heddle) -> bool:
@@ -43,11 +46,20 @@ class Presence:
             # A suspended advert is renewed as it stands: its operator may have changed it.
             self.submitter.want(("advertise",), "Processors", "advertise", advert or self.advert())
             return record.suspended
-        self.submitter.done(("advertise",))
+        self._renew(advert)
         if runtime.agenda.now() - record.heartbeat_at >= HEARTBEAT_SLOTS:
             beat = runtime.agenda.now() // HEARTBEAT_SLOTS
             self.submitter.want(("heartbeat", beat), "Processors", "heartbeat", NODE_VERSION)
         return True
+
+    def _renew(self, advert: Advert) -> None:
+        """Tell the new figure once; the rest of the advert is its operator's."""
+        if self.benchmark is None or advert.benchmark == self.benchmark:
+            self.benchmark = None
+            self.submitter.done(("advertise",))
+        else:
+            changed = replace(advert, benchmark=self.benchmark)
+            self.submitter.want(("advertise",), "Processors", "advertise", changed)
 
     def _stake(self, runtime: Heddle) -> None:
         """Stake what is missing, once there is the money. What the operator takes back is not staked again."""

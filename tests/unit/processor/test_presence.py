@@ -1,6 +1,7 @@
 """What a node stakes by itself."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,5 +73,24 @@ def test_a_poor_processor_advertises_without_a_stake_and_stakes_once_it_has_mone
         lab.submit(lab.sign(lab.call("Balances", "transfer_keep_alive", poor.public, missing), 1, BOB))
         await present(lab, presence)
         assert lab.look().processors.stake_of(poor.public) == UNIT
+
+    on_a_chain(test, tmp_path)
+
+
+def test_a_new_benchmark_is_advertised_once_and_the_rest_is_the_operators(tmp_path: Path) -> None:
+    """The figure alone changes; what the operator advertises afterwards stays."""
+
+    async def test(lab: ProcessorLab) -> None:
+        presence = Presence(lab.submitter, lambda: ADVERT)
+        await present(lab, presence)
+        own = replace(ADVERT, labels=("mine",))
+        lab.submitter.want("own", "Processors", "advertise", own)
+        await present(lab, presence)
+        presence.benchmark = 3 * ADVERT.benchmark
+        await present(lab, presence)
+        assert lab.look().processors.adverts.get(PAIR.public) == replace(own, benchmark=3 * ADVERT.benchmark)
+        lab.submitter.want("again", "Processors", "advertise", ADVERT)
+        await present(lab, presence)
+        assert lab.look().processors.adverts.get(PAIR.public) == ADVERT
 
     on_a_chain(test, tmp_path)
