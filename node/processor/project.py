@@ -112,7 +112,7 @@ def _life(raw: dict[str, Any], folder: Path, runtime: str) -> Life:
         life = read_life(raw, folder, runtime)
     except LifeInvalid as error:
         raise ProjectInvalid(str(error)) from error
-    if life.fallback_runtime not in RUNTIME_NAMES:
+    if life.fallback_runtime not in (*RUNTIME_NAMES, runtime):
         allowed = ", ".join(RUNTIME_NAMES)
         raise ProjectInvalid(f"fallback.runtime is {life.fallback_runtime!r}, allowed are {allowed}")
     return life

@@ -1,12 +1,8 @@
-"""One item of many: this execution's line of the input. `heddle job result ID --execution N` gives the N-th result."""
+"""One input of many: this execution's file. `heddle job result ID --execution N` gives the N-th result, from 0 on."""
 
 
 def main(heddle):
-    items = heddle.input().decode().splitlines()
-    number = heddle.job["execution"]
-    if number >= len(items):
-        heddle.fail(2, f"execution {number}, but only {len(items)} items: lower schedule.executions")
-    return {"item": number, **measure(items[number])}
+    return {"part": heddle.job["execution"], **measure(heddle.input().decode())}
 
 
 def measure(text):

@@ -113,14 +113,15 @@ def test_the_oracle_asks_its_host_at_each_interval(tmp_path: Path) -> None:
     assert runs(folder, 0, allowed=(source.pair,))[0].failure == AppError(2)
 
 
-def test_the_map_runs_over_every_item(tmp_path: Path) -> None:
-    """Execution e gives the result of line e; there are as many executions as lines, one more is AppError(2)."""
+def test_the_map_runs_over_every_input(tmp_path: Path) -> None:
+    """There is an execution for each file, in the order of their names; each gives the result of its own file."""
     folder = made(tmp_path / "job", "map")
-    lines = (folder / "items.txt").read_text().splitlines()
-    *found, past = runs(folder, *range(len(lines) + 1))
-    assert executions_of(check_draft(folder, read_job(folder), NOW_MS).schedule) == len(lines)
-    assert [result(one)["words"] for one in found] == [len(line.split()) for line in lines]
-    assert past.failure == AppError(2)
+    parts = read_job(folder).parts
+    texts = [path.read_text() for path in sorted(folder.glob("item-*.txt"))]
+    assert [part.data.decode() for part in parts] == texts
+    assert executions_of(check_draft(folder, read_job(folder), NOW_MS).schedule) == len(texts) == 4
+    found = [result(runs(folder, number, data=part.data)[0]) for number, part in enumerate(parts)]
+    assert [(one["part"], one["words"]) for one in found] == [(n, len(text.split())) for n, text in enumerate(texts)]
 
 
 def test_the_pipeline_goes_on_from_a_checkpoint(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_no_image_at_all_is_no_digit(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "word"),
     [
-        ("map", {"colour": "red"}, "colour"),
+        ("price-oracle", {"colour": "red"}, "colour"),
         ("one-shot", {"host": "a.example"}, "host"),
         ("price-oracle", {"host": 'a"b'}, "host"),
         ("price-oracle", {"host": "a\nb"}, "host"),
@@ -241,9 +242,9 @@ def test_the_command_lists_and_sets(tmp_path: Path) -> None:
     assert [one["name"] for one in listed] == NAMES
     folder = str(tmp_path / "job")
     assert user.error("job", "init", folder, "--template", "map", "--runtime", "python")[0] == 4
-    assert user.error("job", "init", folder, "--template", "map", "--set", "executions")[0] == 4
-    written = user.json("job", "init", folder, "--template", "map", "--set", "executions=2")
-    assert written["files"] == ["heddle.toml", "main.py", "items.txt"]
+    assert user.error("job", "init", folder, "--template", "price-oracle", "--set", "executions")[0] == 4
+    written = user.json("job", "init", folder, "--template", "price-oracle", "--set", "executions=2")
+    assert written["files"] == ["heddle.toml", "main.js", "source.json"]
     assert "executions = 2\n" in (tmp_path / "job" / "heddle.toml").read_text()
 
 
