@@ -298,6 +298,52 @@ def test_the_program_on_the_path_does_the_same(user: User, tmp_path: Path) -> No
     assert result.stdout == '{"words":14}\n'
 
 
+@pytest.mark.deadline(3 * DEADLINE_S)
+def test_a_consumer_who_goes_away_finds_the_result_and_its_proof(user: User, tmp_path: Path) -> None:
+    """One process registers and ends, its wallet is put away; later the result is there, proven by one final header."""
+    home = Heddle(tmp_path / "home")
+    address = home.json("wallet", "new", "traveller", "--no-password")["address"]
+    user.json("wallet", "transfer", address, "20", "--from", "//Alice")
+    folder = job_folder(tmp_path / "job", "javascript", resources__output_bytes="100_000")
+    text = "to be had later " * 400
+    (folder / "main.js").write_text(f"export function main(heddle) {{ return {json.dumps(text)}; }}")
+    before = user.node.result("chain_getFinalizedHead")
+    environment = {"HEDDLE_HOME": str(home.home), "HEDDLE_URL": user.node.http_url, "PATH": "/usr/bin:/bin"}
+    command = [str(HEDDLE), "job", "submit", str(folder), "--json"]
+    sent = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+    job = json.loads(sent.stdout)["id_hash"]
+    home.home.rename(tmp_path / "put away")
+
+    def ended() -> bool:
+        view = user.node.result("jobs_get", job)
+        return bool(view["job"]["state"] == "done")
+
+    wait_for(ended, DEADLINE_S, "the end of a job whose owner is away")
+    end = int(user.node.result("chain_getHeader")["number"], 16)
+
+    def much_later() -> Any:
+        final = user.node.result("chain_getFinalizedHead")
+        return int(user.node.result("chain_getHeader", final)["number"], 16) > end + 5 and final
+
+    final = wait_for(much_later, DEADLINE_S, "finality of the job's end")
+    # Somebody with another home, no key and no word of the node but proofs: the header's hash is all that is believed.
+    reader = Heddle(tmp_path / "elsewhere")
+    output = tmp_path / "result"
+    proof = ("job", "result", job, "--proof", "--url", user.node.http_url, "--output", str(output))
+    found = reader.json(*proof, "--finalised", final)
+    assert output.read_text() == text
+    assert (found["proven"]["hash"], found["proven"]["finalised_by"]) == (final, "user")
+    assert found["proven"]["job_hash"] == job
+    assert found["from"] == "blob"
+    # The header decides: by one from before the registration, the same node proves that there is no such job.
+    output.unlink()
+    code, error = reader.error(*proof, "--finalised", before)
+    assert (code, "it is proven" in error["message"], output.exists()) == (5, True, False)
+    ledger = user.json("job", "show", job)["ledger"]
+    assert ledger["deposited"] == ledger["paid"] + ledger["fees"] + ledger["refunded"]
+    assert user.balance(address)["reserved"] == 0
+
+
 @pytest.mark.deadline(2 * DEADLINE_S)
 def test_two_who_pay_from_one_account_at_once_both_pay(user: User) -> None:
     """Commands that sign for one account at the same moment, even the same payment, get a nonce each."""
