@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from node.processor.runtimes.spec import native_runtime
 from node.processor.submitter import Submitter
+from pallets.jobs.bounds import MODULES_MAX
+from pallets.jobs.types import RuntimeKind
 from pallets.processors.pallet import REGISTRATION_DEPOSIT
 from pallets.processors.types import Advert
 from runtime.heddle import Heddle
@@ -17,6 +20,19 @@ REGISTRATION_NEEDS = 2 * REGISTRATION_DEPOSIT
 """Planck: the deposit, fees, and what an advert holds."""
 STAKE_LEAVES_FREE = 10**12
 """Planck that the node keeps for fees, deposits and bonds when it stakes by itself."""
+
+
+def with_native_of(machine: Advert, advert: Advert) -> Advert:
+    """The advert with the native runtimes that the machine offers now; as it is where it would be left with none."""
+    native = RuntimeKind.NATIVE in machine.runtimes
+    others = tuple(kind for kind in advert.runtimes if kind is not RuntimeKind.NATIVE)
+    if native == (RuntimeKind.NATIVE in advert.runtimes) or not (native or others):
+        return advert
+    modules = tuple(module for module in advert.modules if native_runtime((module,)) is None)
+    if native:
+        modules = (*modules, *machine.modules)[:MODULES_MAX]
+        return replace(advert, runtimes=(*others, RuntimeKind.NATIVE), modules=modules)
+    return replace(advert, runtimes=others, modules=modules)
 
 
 class Presence:
@@ -53,12 +69,15 @@ class Presence:
         return True
 
     def _renew(self, advert: Advert) -> None:
-        """Tell the new figure once; the rest of the advert is its operator's."""
-        if self.benchmark is None or advert.benchmark == self.benchmark:
+        """Tell a new figure once, and what --offer-native says; the rest of the advert is its operator's."""
+        if advert.benchmark == self.benchmark:
             self.benchmark = None
+        changed = with_native_of(self.advert(), advert)
+        if self.benchmark is not None:
+            changed = replace(changed, benchmark=self.benchmark)
+        if changed == advert:
             self.submitter.done(("advertise",))
         else:
-            changed = replace(advert, benchmark=self.benchmark)
             self.submitter.want(("advertise",), "Processors", "advertise", changed)
 
     def _stake(self, runtime: Heddle) -> None:

@@ -8,8 +8,9 @@ import pytest
 import trio
 
 from node.keys.pair import from_uri
-from node.processor.presence import STAKE_LEAVES_FREE, Presence
+from node.processor.presence import STAKE_LEAVES_FREE, Presence, with_native_of
 from node.processor.submitter import Submitter
+from pallets.jobs.types import RuntimeKind
 from tests.helpers.chain_lab import BOB, UNIT
 from tests.helpers.processor_lab import ADVERT, PAIR, ProcessorLab
 
@@ -94,3 +95,25 @@ def test_a_new_benchmark_is_advertised_once_and_the_rest_is_the_operators(tmp_pa
         assert lab.look().processors.adverts.get(PAIR.public) == ADVERT
 
     on_a_chain(test, tmp_path)
+
+
+def test_native_runtimes_are_advertised_as_long_as_they_are_offered(tmp_path: Path) -> None:
+    """Started with --offer-native the advert gains them, without it loses them; what the operator added stays."""
+
+    async def test(lab: ProcessorLab) -> None:
+        own = replace(ADVERT, modules=("gdal",), labels=("mine",))
+        await present(lab, Presence(lab.submitter, lambda: own))
+        native = replace(ADVERT, runtimes=(*ADVERT.runtimes, RuntimeKind.NATIVE), modules=("python", "python3.11"))
+        await present(lab, Presence(lab.submitter, lambda: native))
+        gained = replace(own, runtimes=native.runtimes, modules=("gdal", "python", "python3.11"))
+        assert lab.look().processors.adverts.get(PAIR.public) == gained
+        await present(lab, Presence(lab.submitter, lambda: ADVERT))
+        assert lab.look().processors.adverts.get(PAIR.public) == own
+
+    on_a_chain(test, tmp_path)
+
+
+def test_an_advert_of_nothing_but_native_runtimes_is_left_alone() -> None:
+    """It could not be without any runtime; its operator has to say what else."""
+    only = replace(ADVERT, runtimes=(RuntimeKind.NATIVE,), modules=("node",))
+    assert with_native_of(ADVERT, only) == only
