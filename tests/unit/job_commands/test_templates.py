@@ -17,6 +17,7 @@ from node.processor.runtimes.pool import RuntimePool
 from node.processor.runtimes.spec import LANGUAGES
 from pallets.jobs.schedule import executions_of
 from pallets.jobs.types import JobSpec, Quorum, RuntimeKind, Webhook
+from tests.helpers.counterparts import need_native
 from tests.helpers.heddle_command import Heddle as User
 from tests.helpers.http_receiver import Reply, receiver
 
@@ -172,6 +173,7 @@ def test_the_quorum_agrees_on_the_same_bytes(tmp_path: Path) -> None:
 
 def test_the_native_template_finds_a_tour(tmp_path: Path) -> None:
     """The job asks for a native processor with Python; every town is on the tour once, which got shorter."""
+    need_native("native-python")
     folder = made(tmp_path / "job", "native-python")
     spec = check_draft(folder, read_job(folder), NOW_MS)
     assert (spec.runtime, spec.requirements.modules) == (RuntimeKind.NATIVE, ("python",))

@@ -53,11 +53,7 @@ RULES: dict[str, tuple[types.JobSpec, str]] = {
     "public processors without reward": (replace(GOOD, reward=0), "Jobs.RewardMissing"),
 }
 UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
-    Field.RUNTIME: [
-        replace(GOOD, runtime=kind)
-        for kind in types.RuntimeKind
-        if kind not in (types.RuntimeKind.WASM, types.RuntimeKind.JAVASCRIPT, types.RuntimeKind.PYTHON)
-    ],
+    Field.RUNTIME: [replace(GOOD, runtime=types.RuntimeKind.CONTAINER)],
     Field.INPUT: [replace(GOOD, input=types.UpstreamInput(1))],
     Field.ATTESTATION: [replace(GOOD, processors=types.Public(0, attested_only=True))],
     Field.DESTINATIONS: [
