@@ -10,7 +10,14 @@ import pytest
 DEADLINE_S_DEFAULT = 60
 
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.register_profile("seeded", derandomize=False, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """With --hypothesis-seed the examples follow from that seed; the repeatable profile would overrule it."""
+    if config.getoption("--hypothesis-seed", None) is not None:
+        hypothesis.settings.load_profile("seeded")
 
 
 class DeadlineMissed(BaseException):

@@ -1,9 +1,8 @@
 """A Hypothesis machine plays managers and processors: pairings, sponsoring, recovery, leaving and coming back."""
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from nacl.signing import SigningKey
 
 from pallets.processors.pallet import PAIRING_MS_MAX
@@ -11,6 +10,7 @@ from pallets.processors.types import PairingProof, pairing_message
 from runtime.errors import DispatchError
 from runtime.hashing import blake2b256
 from tests.helpers.job_world import ALICE, HDL, PROCESSORS, SLOT_MS, World
+from tests.helpers.machine_runs import Record, run_machine
 
 PLAYERS = PROCESSORS[:3]
 KEYS = {bytes(key.verify_key): key for key in (SigningKey(blake2b256(name)) for name in (b"first", b"second"))}
@@ -148,8 +148,7 @@ class FleetMachine(RuleBasedStateMachine):
         self.world.state.undo.clear()
 
 
-@pytest.mark.deadline(120)
-def test_fleets_hold_whatever_anyone_does() -> None:
+@pytest.mark.deadline(300)
+def test_fleets_hold_whatever_anyone_does(record_property: Record) -> None:
     """No proof works twice, nobody spends what is not his, and every invariant holds after each step."""
-    bounds = settings(max_examples=60, stateful_step_count=40, phases=(Phase.generate,), deadline=None)
-    run_state_machine_as_test(FleetMachine, settings=bounds)
+    run_machine(FleetMachine, record_property)

@@ -4,9 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pallets.balances import HoldReason
 from pallets.escrow import Deposited, FeeBurned, Ledger, Paid, Refunded
@@ -33,6 +32,7 @@ from tests.helpers.job_world import (
     failure,
     success,
 )
+from tests.helpers.machine_runs import Record, run_machine
 
 LIVE_JOBS_MAX = 4
 WAIT_SLOTS_MAX = 40
@@ -423,8 +423,7 @@ def starts(lease: Lease) -> list[int]:
     return [lease.offset_ms + n * lease.period_ms for n in range(lease.count)]
 
 
-@pytest.mark.deadline(240)
-def test_every_invariant_holds_whatever_anyone_does_and_every_job_ends() -> None:
+@pytest.mark.deadline(300)
+def test_every_invariant_holds_whatever_anyone_does_and_every_job_ends(record_property: Record) -> None:
     """Any order of calls by anyone, with time-outs and outages between: all invariants after each step."""
-    bounds = settings(max_examples=40, stateful_step_count=50, phases=(Phase.generate,), deadline=None)
-    run_state_machine_as_test(JobMachine, settings=bounds)
+    run_machine(JobMachine, record_property)

@@ -1,9 +1,8 @@
 """Stakes: what is bonded, what unbonds, what is slashed, and the units that follow from it."""
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pallets.balances import Burned, HoldReason
 from pallets.jobs.types import RuntimeKind
@@ -13,6 +12,7 @@ from pallets.processors.store import UNITS_MAX
 from pallets.processors.types import UNBONDING_MAX, Stake, Unbonding
 from runtime.errors import DispatchError, InvariantBroken, TokenError
 from tests.helpers.job_world import ALICE, HDL, PARAMETERS, PROCESSORS, World
+from tests.helpers.machine_runs import Record, run_machine
 
 ONE, TWO, THREE = PROCESSORS[:3]
 UNBOND_SLOTS = PARAMETERS["processors"]["unbondSlots"]
@@ -235,8 +235,7 @@ class StakeMachine(RuleBasedStateMachine):
         self.world.state.undo.clear()
 
 
-@pytest.mark.deadline(120)
-def test_stakes_hold_whatever_anyone_does() -> None:
+@pytest.mark.deadline(300)
+def test_stakes_hold_whatever_anyone_does(record_property: Record) -> None:
     """Random calls and slashes: the totals of units, the holds and the issuance follow each step."""
-    bounds = settings(max_examples=40, stateful_step_count=30, phases=(Phase.generate,), deadline=None)
-    run_state_machine_as_test(StakeMachine, settings=bounds)
+    run_machine(StakeMachine, record_property)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -11,7 +10,6 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 
 from pallets.balances import HoldReason
@@ -21,6 +19,7 @@ from pallets.juries.types import Panel, PanelKind, Stage
 from runtime.errors import DispatchError
 from tests.helpers.job_world import HDL, success
 from tests.helpers.jury_world import CHALLENGER, DEFENDANT, JURORS, LIE, PAYER, SALT, TRUTH, JuryWorld
+from tests.helpers.machine_runs import Record, run_machine
 
 PANELS_MAX = 3
 WORDS = (TRUTH, TRUTH, TRUTH, LIE, success(b"44"))
@@ -196,9 +195,7 @@ class JuryMachine(RuleBasedStateMachine):
             )
 
 
-@pytest.mark.deadline(180)
-def test_panels_end_and_money_is_conserved_whatever_jurors_do() -> None:
+@pytest.mark.deadline(300)
+def test_panels_end_and_money_is_conserved_whatever_jurors_do(record_property: Record) -> None:
     """Claims, commitments, reveals, silence, appeals, settlements and time in any order."""
-    phases = (Phase.explicit, Phase.generate, Phase.shrink)
-    chosen = settings(max_examples=30, stateful_step_count=40, deadline=None, phases=phases)
-    run_state_machine_as_test(JuryMachine, settings=chosen)
+    run_machine(JuryMachine, record_property)

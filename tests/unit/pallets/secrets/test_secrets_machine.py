@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from pallets.balances import HoldReason
 from pallets.jobs import types
@@ -13,6 +12,7 @@ from pallets.jobs.types import JobSpec, Sealing
 from pallets.secrets.types import PREKEYS_MAX, PrekeyCopy
 from runtime.hashing import blake2b256
 from tests.helpers.job_world import PROCESSORS
+from tests.helpers.machine_runs import Record, run_machine
 from tests.helpers.secret_jobs import KEY, SEALED, TAG, VALUES
 from tests.unit.pallets.jobs.test_job_machine import EVERYONE, JobMachine, nearly_right, who
 
@@ -127,10 +127,7 @@ class SecretsMachine(JobMachine):
             assert one in owners or self.world.balances.held(one, HoldReason.SECRETS) == 0
 
 
-@pytest.mark.deadline(240)
-def test_no_order_of_calls_breaks_an_invariant_of_secrets() -> None:
+@pytest.mark.deadline(300)
+def test_no_order_of_calls_breaks_an_invariant_of_secrets(record_property: Record) -> None:
     """Copies follow their slots, one-time keys are used once, ended jobs leave nothing."""
-    run_state_machine_as_test(
-        SecretsMachine,
-        settings=settings(max_examples=60, stateful_step_count=50, deadline=None, phases=(Phase.generate,)),
-    )
+    run_machine(SecretsMachine, record_property)

@@ -3,9 +3,8 @@
 from typing import Any
 
 import pytest
-from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pallets.escrow import Forfeited
 from pallets.jobs import types
@@ -16,6 +15,7 @@ from pallets.juries.types import Stage
 from pallets.verification.events import BondFrozen
 from runtime.errors import DispatchError
 from tests.helpers.job_world import ALICE, BOB, PROCESSORS, SALT, SLOT_MS, failure
+from tests.helpers.machine_runs import Record, run_machine
 from tests.helpers.round_world import CHALLENGER, ONE, THREE, TWO, RoundWorld
 
 LIVE_JOBS_MAX = 3
@@ -312,8 +312,7 @@ class RoundMachine(RuleBasedStateMachine):
         self.world.check()
 
 
-@pytest.mark.deadline(240)
-def test_no_order_of_judgments_breaks_an_invariant_and_every_round_ends() -> None:
+@pytest.mark.deadline(300)
+def test_no_order_of_judgments_breaks_an_invariant_and_every_round_ends(record_property: Record) -> None:
     """Any order of honest, lying and silent parties: all invariants after each step; money back in the end."""
-    bounds = settings(max_examples=30, stateful_step_count=40, phases=(Phase.generate,), deadline=None)
-    run_state_machine_as_test(RoundMachine, settings=bounds)
+    run_machine(RoundMachine, record_property)
