@@ -18,7 +18,8 @@ from runtime.hashing import blake2b256
 from runtime.heddle import MAX_SPEC, MIN_SPEC, SPEC_NAME, Heddle
 from runtime.runtime import EventRecord
 
-KEYS_PER_PAGE = 500
+KEYS_PER_PAGE = 250
+"""Their values are asked for in one batch, of which a node takes 256 requests."""
 # A transaction may wait this many blocks from the finalised head on; long enough for a stall, short enough to forget.
 MORTAL_BLOCKS = 64
 FINALITY_TIMEOUT_S = 120.0
