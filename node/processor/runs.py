@@ -27,6 +27,9 @@ log = logger("processor")
 OUTCOME = codec_of(Outcome)
 PROGRESS_SLOTS = 20
 """Slots between signs of life of a long run: a third of what makes it suspect."""
+AHEAD_SLOTS = 8
+"""A start takes a block. So a worker is given several attempts at once, if all their durations are this long together:
+half of the grace that the chain gives each for its report, whatever the others do. Else it is given one."""
 PERMILLE_UNFINISHED = 999
 """No run says that it is done before it has ended."""
 
@@ -54,11 +57,11 @@ class Runs:
         self.checkpoints = Checkpoints(duties, submitter, executor.blobs)
         self.rechecking: Callable[[], int] = lambda: 0
         """Workers that run what others did (rechecks.py)."""
-        self._active: dict[AttemptKey, bool] = {}
-        """Attempts at work, and whether they still need a worker: delivering and reporting need none."""
+        self._active: dict[AttemptKey, int] = {}
+        """Attempts at work, and what they take of a worker's AHEAD_SLOTS: delivering and reporting take nothing."""
         self._scopes: dict[AttemptKey, trio.CancelScope] = {}
-        self._starting: dict[AttemptKey, None] = {}
-        """Attempts that we said to start, until the chain shows them running."""
+        self._starting: dict[AttemptKey, int] = {}
+        """Attempts that we said to start, and what they take, until the chain shows them running."""
         self._permille: dict[AttemptKey, int] = {}
         """How far scripts say that they are, for those that say it."""
 
@@ -69,7 +72,15 @@ class Runs:
 
     def free_workers(self) -> int:
         """Workers that no attempt has or was promised."""
-        return self.executor.workers - sum(self._active.values()) - len(self._starting) - self.rechecking()
+        return self._free_slots() // AHEAD_SLOTS
+
+    def _free_slots(self) -> int:
+        taken = sum(self._active.values()) + sum(self._starting.values())
+        return (self.executor.workers - self.rechecking()) * AHEAD_SLOTS - taken
+
+    def _takes(self, duty: Duty) -> int:
+        """Of a worker's AHEAD_SLOTS: the attempt's whole duration, which it may use."""
+        return min(-(-duty.spec.schedule.duration_ms // self.duties.chain.slot_ms), AHEAD_SLOTS)
 
     def step(self, runtime: Heddle, duties: list[Duty], nursery: trio.Nursery) -> None:
         """The next step of each attempt."""
@@ -85,7 +96,7 @@ class Runs:
                 continue
             self.submitter.done(("started", key))
             if key not in self._active and self.duties.assignment_is_final(duty):
-                self._active[key] = True
+                self._active[key] = self._takes(duty)
                 nursery.start_soon(self._attend, duty, key, record)
             elif key in self._active:
                 self.checkpoints.step(runtime, duty, key)
@@ -103,15 +114,16 @@ class Runs:
             for key, record in self.duties.attempts(runtime, duty)
             if record.state is ExecutionState.SCHEDULED and self.keeper.ready(duty)
         ]
-        self._starting = {key: None for _, _, key, _, _ in scheduled if key in self._starting}
-        free = self.free_workers()
+        self._starting = {key: self._starting[key] for _, _, key, _, _ in scheduled if key in self._starting}
+        free = self._free_slots()
         for _, _, key, duty, due_ms in sorted(scheduled, key=lambda one: one[:2]):
             due = runtime.system.now_ms + self.duties.chain.slot_ms >= due_ms
-            if not due or (key not in self._starting and free <= 0) or not self.duties.assignment_is_final(duty):
+            takes = self._takes(duty)
+            if not due or (key not in self._starting and free < takes) or not self.duties.assignment_is_final(duty):
                 continue
             if key not in self._starting:
-                self._starting[key] = None
-                free -= 1
+                self._starting[key] = takes
+                free -= takes
             arguments = (duty.id, key.execution, duty.number, key.generation, key.attempt)
             self.submitter.want(("started", key), "Jobs", "started", *arguments)
 
@@ -138,7 +150,7 @@ class Runs:
             with trio.CancelScope() as self._scopes[key]:
                 duty = self.duties.for_execution(duty, key.execution)
                 outcome = await self._outcome(duty, key, record)
-                self._active[key] = False
+                self._active[key] = 0
                 self._begin_now()
                 await self.reports.send(duty, key, outcome)
         except Exception:  # the supervisor of one attempt: the others and the node must live

@@ -13,9 +13,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.processor.delivery import delivery_id
 from node.processor.journal import AttemptKey
+from node.processor.runs import AHEAD_SLOTS
 from pallets.jobs.events import AttemptFailed, ExecutionProgressed, SlotVacated
 from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState
+from pallets.jobs.schedule import RUN_GRACE_SLOTS
 from pallets.jobs.types import Blob, Chain, Resources, RuntimeKind, Webhook
 from tests.helpers.processor_lab import OWNER, PAIR, ProcessorLab
 
@@ -151,6 +153,27 @@ def test_no_more_runs_begin_than_there_are_workers(tmp_path: Path) -> None:
         await lab.blocks_until(nursery, lambda: all(lab.state(job) is JobState.DONE for job in range(3)))
         assert len(lab.runs.started) == 3
 
+    at_work(test, tmp_path, workers=1)
+
+
+def test_short_runs_are_begun_several_at_a_time(tmp_path: Path) -> None:
+    """One worker is given as many attempts at once as their durations fit into half of the grace; a long one waits."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        half_ms = AHEAD_SLOTS // 2 * lab.chain.slot_ms
+        schedule = lab.spec().schedule
+        for _ in range(3):
+            lab.register(lab.spec(schedule=replace(schedule, duration_ms=half_ms)))
+        await lab.blocks_until(nursery, lambda: len(lab.runs.started) == 2)
+        for _ in range(5):
+            await lab.block(nursery)
+        states = [lab.execution(job).state for job in range(3)]
+        assert sorted(state.name for state in states) == ["RUNNING", "RUNNING", "SCHEDULED"]
+        lab.runs.gate.set()
+        await lab.blocks_until(nursery, lambda: all(lab.state(job) is JobState.DONE for job in range(3)))
+        assert len(lab.runs.started) == 3
+
+    assert AHEAD_SLOTS <= RUN_GRACE_SLOTS // 2 + 1
     at_work(test, tmp_path, workers=1)
 
 
