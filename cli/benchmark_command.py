@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from cli.burst_command import burst
 from cli.errors import Refused
 from cli.options import JsonOption
 from cli.output import emit, fields, note
@@ -18,6 +19,9 @@ JOBS_PER_PROCESSOR_MAX = 16
 PROCESSORS_MAX = 1_000
 
 app = typer.Typer(no_args_is_help=True, help="Measure what a node does, as ratios.")
+
+
+app.command("burst")(burst)
 
 
 @app.callback()
