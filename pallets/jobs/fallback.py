@@ -31,6 +31,8 @@ def begin(store: JobStore, id: int, end: JobEnd) -> bool:
             processor=None,
             manager=None,
             matcher=None,
+            key=None,
+            sealed=False,
             vacant_at=store.agenda.now(),
             vacant_block=store.system.number,
         )

@@ -87,7 +87,8 @@ class Sponsoring(Stakes):
 
     def note_sponsored(self, who: bytes, manager: bytes, fee: int) -> None:
         """A sponsored call of `who` was made: it is taken out of the bucket, and its fee out of the era's budget."""
-        self.buckets.put(who, Bucket(self._level(who) - self._hour_slots(), self.agenda.now()))
+        # The call may have ended a lease, which makes the bucket smaller than it was when the call was let in.
+        self.buckets.put(who, Bucket(max(0, self._level(who) - self._hour_slots()), self.agenda.now()))
         terms, era = self.sponsors.find(manager), self._era()
         if terms is not None:
             spent = fee + (terms.spent if terms.era == era else 0)

@@ -5,6 +5,7 @@ from nacl.signing import SigningKey
 
 from node.keys.pair import dev_pair
 from pallets.balances import UNIT
+from pallets.jobs import types
 from pallets.processors.sponsoring import (
     CALLS_PER_HOUR,
     CALLS_PER_HOUR_AND_LEASE,
@@ -256,3 +257,19 @@ def test_a_processor_without_money_works_on_its_sponsors() -> None:
         blocks.block(blocks.signed(blocks.call("Balances", "transfer_keep_alive", OWNER.public, UNIT)))
     assert refused.value.code is Validity.PAYMENT
 
+
+
+def test_a_call_that_ends_a_lease_leaves_a_bucket_that_is_one() -> None:
+    """A sponsored call may make the bucket smaller than what it takes out: what is left is nothing, never less."""
+    world, manager = sponsored_world()
+    start = world.system.now_ms + 1_000_000
+    job = world.register(spec=world.spec(slots=1, schedule=types.Schedule(start, start + 1, 60_000, 10_000, 60_000)))
+    world.assign(job, ONE)
+    while sponsor_of(world, "Processors", "heartbeat") is not None:
+        world.call("Processors", "heartbeat", ONE, 1)
+        world.processors.note_sponsored(ONE, manager, FEE)
+    world.until(lambda: sponsor_of(world, "Jobs", "resign") is not None)
+    world.call("Jobs", "resign", ONE, job, 0, world.slot(job, 0).generation)
+    world.processors.note_sponsored(ONE, manager, FEE)
+    assert world.processors.buckets.get(ONE).level == 0
+    world.check()

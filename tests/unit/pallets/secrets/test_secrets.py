@@ -8,7 +8,7 @@ from pallets.balances import HoldReason
 from pallets.jobs import errors as job_errors
 from pallets.jobs import types
 from pallets.jobs.events import AttemptFailed
-from pallets.jobs.failure import AppError, Declined, SecretsUnavailable
+from pallets.jobs.failure import AppError, Declined, ScriptInvalid, SecretsUnavailable
 from pallets.jobs.records import ExecutionState, JobFailed, SlotState
 from pallets.jobs.types import Sealing
 from pallets.matching.types import Reason
@@ -16,7 +16,7 @@ from pallets.secrets import errors
 from pallets.secrets.events import SecretsRemoved
 from pallets.secrets.pallet import COPY_DEPOSIT, DEPOSIT_PER_BYTE, PREKEY_DEPOSIT
 from pallets.secrets.types import PREKEYS_MAX, Place
-from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, World, failure
+from tests.helpers.job_world import ALICE, BOB, HDL, PROCESSORS, SCRIPT, World, failure
 from tests.helpers.secret_jobs import (
     KEY,
     SEALED,
@@ -320,3 +320,24 @@ def test_where_others_repeat_runs_there_are_no_secrets(mode: types.Verification)
     assert world.refuses("Jobs", "register", ALICE, spec) is job_errors.SecretsNotAllowed
     known = replace(spec, processors=types.Known((ONE,)), environment=types.Environment((TAG,), Sealing.SERVED))
     assert world.refuses("Jobs", "register", ALICE, known) is job_errors.SecretsNotAllowed
+
+
+def test_a_fallback_needs_secrets_of_its_own() -> None:
+    """The copy for a failed job's processor is none for that of its fallback, who is not fined for having none."""
+    world = secret_world()
+    job = provided(world, Sealing.SERVED, slots=1, fallback=types.Fallback(SCRIPT, types.RuntimeKind.PYTHON, "second"))
+    world.slots(3)
+    world.propose(job, ONE)
+    world.until(lambda: not world.job(job).vacant)
+    world.acknowledge(job, 0, KEY)
+    world.call("Secrets", "seal", ALICE, job, 0, world.slot(job, 0).generation, SEALED)
+    world.run(job, 0, 0, failure(ScriptInvalid()))
+    assert world.job(job).fell_back
+    assert not world.slot(job, 0).sealed
+    world.slots(3)
+    world.propose(job, TWO)
+    world.until(lambda: not world.job(job).vacant)
+    before = world.balances.total(TWO)
+    world.acknowledge(job, 0, KEY)
+    world.slots(120)
+    assert world.balances.total(TWO) == before
