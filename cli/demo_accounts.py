@@ -58,9 +58,7 @@ def take_snapshot(chain: ChainClient, processors: list[bytes]) -> Snapshot:
     for who in processors:
         found = chain.rpc.call("processors_get", ss58.encode(who), block_hash)
         scores[who] = dict(found["reputation_ppm"])
-    return Snapshot(
-        block_hash, chain.header(block_hash)["number"], balances, runtime.balances.total_issuance(), scores
-    )
+    return Snapshot(block_hash, chain.header(block_hash)["number"], balances, runtime.balances.total_issuance(), scores)
 
 
 def account_for(before: Snapshot, after: Snapshot, parties: Mapping[str, bytes]) -> Account:

@@ -365,5 +365,3 @@ def show_ways(this: Demo) -> None:
     }
     this.say("The network stays up. To look at it:")
     fields(ways)(console())
-
-

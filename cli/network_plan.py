@@ -107,4 +107,3 @@ def plan(base_path: Path, chain_spec: Path, size: Size) -> Network:
         )
         nodes.append(record)
     return Network(str(base_path), str(chain_spec), size.slot_ms, nodes)
-

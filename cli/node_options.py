@@ -37,9 +37,7 @@ StatePruning = Annotated[
 Port = Annotated[
     int, typer.Option("--port", help="Where peers connect; 0 lets the system choose.", rich_help_panel=NETWORK)
 ]
-ListenHost = Annotated[
-    str, typer.Option("--listen-host", help="Address peers connect to.", rich_help_panel=NETWORK)
-]
+ListenHost = Annotated[str, typer.Option("--listen-host", help="Address peers connect to.", rich_help_panel=NETWORK)]
 Bootnodes = Annotated[
     list[str] | None,
     typer.Option(

@@ -50,5 +50,3 @@ def keystore_key(base_path: Path, password: str | None) -> "Pair":
     except (SealError, SecretFileError) as error:
         raise CliError(f"base-path: {error}", "is it the right --password-file?") from error
     raise NotFound(f"base-path: no processor's key in {base_path}", "has its node run with --processor?")
-
-

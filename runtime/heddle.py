@@ -58,9 +58,7 @@ class Heddle(Runtime):
         self.balances = Balances(state, registry, self.system)
         self.transaction_payment = TransactionPayment(state, registry, self.system, self.balances)
         self.beacon = Beacon(state, registry, self.system)
-        self.session = Session(
-            state, registry, self.system, self.balances, self.aura, self.grandpa, self.beacon
-        )
+        self.session = Session(state, registry, self.system, self.balances, self.aura, self.grandpa, self.beacon)
         self.offences = Offences(state, registry, self.system, self.grandpa, self.session)
         self.sudo = Sudo(state, registry, nested)
         self.utility = Utility(state, registry, nested)
@@ -77,9 +75,7 @@ class Heddle(Runtime):
             *(state, registry, self.system, self.agenda, self.beacon),
             *(self.processors, self.jobs, self.escrow, self.reputation, self.secrets),
         )
-        self.juries = Juries(
-            state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors
-        )
+        self.juries = Juries(state, registry, self.system, self.agenda, self.beacon, self.balances, self.processors)
         self.verification = Verification(
             *(state, registry, self.system, self.agenda, self.beacon, self.balances),
             *(self.jobs, self.juries, self.escrow, self.reputation),

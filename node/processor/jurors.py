@@ -81,9 +81,7 @@ class Jurors:
             commitment = self.rechecks.commitment(spec, key, outcome)
             self.submitter.want(("juror_commit", key), "Juries", "commit", id, commitment)
 
-    def _reveal(
-        self, runtime: Heddle, id: int, panel: Panel, key: CheckKey, seat: Seat, nursery: trio.Nursery
-    ) -> None:
+    def _reveal(self, runtime: Heddle, id: int, panel: Panel, key: CheckKey, seat: Seat, nursery: trio.Nursery) -> None:
         """Once no reorganisation can open the commitments of this rung again."""
         if seat.commitment is None or runtime.agenda.now() < panel.opens:
             return

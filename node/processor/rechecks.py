@@ -34,9 +34,7 @@ PREFETCHES_MAX = 16
 class Rechecks:
     """Executions of others at work here."""
 
-    def __init__(
-        self, duties: Duties, submitter: Submitter, executor: Executor, journal: Journal, runs: Runs
-    ) -> None:
+    def __init__(self, duties: Duties, submitter: Submitter, executor: Executor, journal: Journal, runs: Runs) -> None:
         self.duties = duties
         self.submitter = submitter
         self.executor = executor

@@ -45,9 +45,7 @@ class Database(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """The value under `key`, or None."""
 
-    def write(
-        self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False
-    ) -> None:
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False) -> None:
         """Deletes, then puts, all or nothing; on stable storage when it returns if `sync`."""
 
     def iterate(
@@ -172,9 +170,7 @@ class LevelDatabase:
             raise unusable(error) from error
         return value
 
-    def write(
-        self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False
-    ) -> None:
+    def write(self, puts: Iterable[tuple[bytes, bytes]], deletes: Iterable[bytes] = (), *, sync: bool = False) -> None:
         batch = self._source.write_batch(sync=sync)
         for key in deletes:
             batch.delete(key)

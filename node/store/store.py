@@ -48,9 +48,7 @@ class Heads:
 class Store:
     """Made by `node.store.startup`: `create_store` for a new chain, `open_store` for a database that holds one."""
 
-    def __init__(
-        self, database: Database, blocks: BlockTree, states: States, heads: Heads, pruning: Pruning
-    ) -> None:
+    def __init__(self, database: Database, blocks: BlockTree, states: States, heads: Heads, pruning: Pruning) -> None:
         self.genesis_hash = heads.genesis
         self.pruning = pruning
         self._database = database

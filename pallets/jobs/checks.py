@@ -69,9 +69,7 @@ def _check_lanes(store: JobStore) -> None:
             waits = job.state is JobState.WAITING
             found[key] = (under_way + (not waits), [*waiting, job_id] if waits else waiting)
     clock = store.agenda.now()
-    kept = {
-        key: (lane.under_way, sorted(store.queue.merged(lane.waiting, clock))) for key, lane in store.lanes.items()
-    }
+    kept = {key: (lane.under_way, sorted(store.queue.merged(lane.waiting, clock))) for key, lane in store.lanes.items()}
     if kept != {key: (count, sorted(waiting)) for key, (count, waiting) in found.items()}:
         raise InvariantBroken(f"jobs: lanes hold {kept}, jobs say {found}")
 

@@ -1,6 +1,5 @@
 """How a job ends: live executions are cancelled and paid what they are due, and nothing stays held."""
 
-
 from pallets.jobs import fallback, lanes
 from pallets.jobs.events import ExecutionCancelled, JobClosing, JobDone, JobForgotten
 from pallets.jobs.failure import NodeLost

@@ -3,7 +3,6 @@
 Every end goes through `close`, every failed attempt through `end_attempt`: that is where the budgets count.
 """
 
-
 from pallets.jobs import bounds, ending
 from pallets.jobs.events import AttemptFailed, ExecutionScheduled, SlotClosed
 from pallets.jobs.failure import Failure, NodeLost, Preempted, RunTimeout, may_differ_next_time

@@ -51,9 +51,7 @@ def is_result_failure(failure: Failure) -> bool:
 
 def is_deterministic(spec: JobSpec) -> bool:
     """Whether honest processors, and juries, always come to the same digest."""
-    return (
-        spec.runtime in DETERMINISTIC_RUNTIMES and not spec.capabilities.fetch_hosts and spec.environment is None
-    )
+    return spec.runtime in DETERMINISTIC_RUNTIMES and not spec.capabilities.fetch_hosts and spec.environment is None
 
 
 def bond_multiple(spec: JobSpec) -> int:

@@ -5,7 +5,6 @@ judged. So the terms of the attempt travel with the result, and the bond of its 
 slot is settled once: by `accept` or by `reject`.
 """
 
-
 from pallets.jobs import executions, slots
 from pallets.jobs.events import (
     AttemptFailed,

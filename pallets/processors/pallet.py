@@ -141,9 +141,7 @@ class Processors(Sponsoring):
         self._check_pairing(origin.who, record, proof)
         if record.manager is not None:
             self._leave_fleet(record.manager, origin.who)
-        paired = replace(
-            record, manager=proof.manager, pairing_counter=proof.counter, paired_ms=self.system.now_ms
-        )
+        paired = replace(record, manager=proof.manager, pairing_counter=proof.counter, paired_ms=self.system.now_ms)
         self.records.put(origin.who, paired)
         self.fleet.put((proof.manager, origin.who), True)
         self.emit(Paired(origin.who, proof.manager))

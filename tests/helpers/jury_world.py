@@ -130,5 +130,3 @@ class JuryWorld(World):
     def money(self) -> int:
         """All planck there are."""
         return self.balances.total_issuance()
-
-

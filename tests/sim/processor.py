@@ -82,7 +82,6 @@ class SimPool(RuntimePool):
         tape_hash = blake2b256(b"")
         return Outcome(RUNTIME_ID, Status.SUCCEEDED, output, None, "", 1_000, 4_096, 0, b"", tape_hash, "", True)
 
-
     async def answer(self, spec: RunSpec, right: bytes) -> bytes:
         """What is told of a run whose results are compared."""
         return right

@@ -187,13 +187,15 @@ def test_the_verifier_stands_alone() -> None:
     """The one file runs in an isolated interpreter that sees the standard library only."""
     source = Path(proofs.__file__ or "").read_text(encoding="utf-8")
     proof = proof_of(b"key 5")
-    script = "\n".join([
-        "import sys, types",
-        "module = types.ModuleType('proof'); sys.modules['proof'] = module",
-        f"exec({source!r}, module.__dict__)",
-        f"proof = module.decode_proof(bytes.fromhex({proofs.encode_proof(proof).hex()!r}))",
-        f"module.verify(bytes.fromhex({DIGEST.hex()!r}), proof)",
-        "print('verified')",
-    ])
+    script = "\n".join(
+        [
+            "import sys, types",
+            "module = types.ModuleType('proof'); sys.modules['proof'] = module",
+            f"exec({source!r}, module.__dict__)",
+            f"proof = module.decode_proof(bytes.fromhex({proofs.encode_proof(proof).hex()!r}))",
+            f"module.verify(bytes.fromhex({DIGEST.hex()!r}), proof)",
+            "print('verified')",
+        ]
+    )
     done = subprocess.run([sys.executable, "-I", "-S", "-"], input=script, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("verified\n", "")

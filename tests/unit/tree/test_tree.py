@@ -119,9 +119,7 @@ def test_batches_of_every_size_agree_with_build(size: int) -> None:
     root = built(content)
     random = Random(size)
     keys = random.sample(sorted(content), size)
-    changes: dict[bytes, bytes | None] = {
-        kh: None if random.random() < 0.4 else random.randbytes(32) for kh in keys
-    }
+    changes: dict[bytes, bytes | None] = {kh: None if random.random() < 0.4 else random.randbytes(32) for kh in keys}
     changes.update(spread(size + 1, size // 3))
     after = changed(root, changes)
     for kh, vh in changes.items():

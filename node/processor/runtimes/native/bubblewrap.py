@@ -154,4 +154,3 @@ def why_not(runtime: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"bubblewrap does not start: {error}"
     return "" if process.returncode == 0 else f"bubblewrap: {told.decode(errors='replace').strip()[-200:]}"
-

@@ -92,4 +92,3 @@ class Watch:
             self.breach = OutOfResources(Resource.MEMORY)
         elif used > self._cpu_max:
             self.breach = OutOfResources(Resource.COMPUTE)
-

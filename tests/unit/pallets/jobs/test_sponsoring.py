@@ -258,7 +258,6 @@ def test_a_processor_without_money_works_on_its_sponsors() -> None:
     assert refused.value.code is Validity.PAYMENT
 
 
-
 def test_a_call_that_ends_a_lease_leaves_a_bucket_that_is_one() -> None:
     """A sponsored call may make the bucket smaller than what it takes out: what is left is nothing, never less."""
     world, manager = sponsored_world()
