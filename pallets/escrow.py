@@ -445,6 +445,11 @@ class Escrow(Pallet):
         bond = self.bonds.find(key)
         return 0 if bond is None else bond.amount
 
+    def is_bonded(self, key: BondKey) -> bool:
+        """Whether a lease has, or had, a bond, which fines and verdicts may have emptied."""
+        bond = self.bonds.find(key)
+        return bond is not None and bond.locked > 0
+
     def missing_of(self, key: BondKey) -> int:
         """What fines and verdicts have taken of a bond so far."""
         bond = self.bonds.find(key)

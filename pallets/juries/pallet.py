@@ -50,7 +50,7 @@ from pallets.juries.events import (
     SeatLost,
     StageBegan,
 )
-from pallets.juries.settlement import Fund, no_fund
+from pallets.juries.settlement import Fund, Purse, no_fund
 from pallets.juries.store import JuryStore
 from pallets.juries.types import (
     JURORS_MAX,
@@ -146,10 +146,17 @@ class Juries(JuryStore):
         For the handler, once per decided panel. `fund` pays from the losing side. With `digest` None nobody knows the
         truth and nobody loses; who did the work gets half from the treasury.
         """
+        self.settle_sparing(id, digest, fund).burn()
+
+    def settle_sparing(self, id: int, digest: bytes | None, fund: Fund = no_fund) -> Purse:
+        """As `settle`, for an audit that a jury follows: what overruled jurors lost is left to pay that jury from.
+
+        The caller must burn what it does not pay.
+        """
         panel = self.panel(id)
         if panel.stage is not Stage.DECIDED:
             raise InvariantBroken(f"juries: panel {id} is settled before it is decided")
-        settlement.settle(self, id, panel, digest, fund)
+        return settlement.settle(self, id, panel, digest, fund)
 
     # Calls.
 

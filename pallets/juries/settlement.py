@@ -61,8 +61,11 @@ def pay_from(funds: tuple[Fund, ...], to: bytes, amount: int) -> int:
     return paid
 
 
-def settle(store: JuryStore, id: int, panel: Panel, digest: bytes | None, fund: Fund) -> None:
-    """Give locks and appeal bonds back, less what was lost against the true `digest`; pay who was right; forget all."""
+def settle(store: JuryStore, id: int, panel: Panel, digest: bytes | None, fund: Fund) -> Purse:
+    """Give locks and appeal bonds back, less what was lost against the true `digest`; pay who was right; forget all.
+
+    What is left of the locks of overruled jurors: the caller pays from it or burns it.
+    """
     seats = store.seats_of(id, panel)
     lost_appeals = Purse(store.balances, HoldReason.APPEAL, _end_appeals(store, id, panel, digest))
     losses = [_loss(store, panel, seat, digest) for seat in seats]
@@ -82,11 +85,11 @@ def settle(store: JuryStore, id: int, panel: Panel, digest: bytes | None, fund: 
             paid = _pay_from_treasury(store, seat.processor, panel.dispute.reward // 2)
         store.emit(JurorSettled(id, seat.processor, opinion, paid, loss))
     lost_appeals.burn()
-    overruled.burn()
     for rung in range(panel.rung + 1):
         store.benches.remove((id, rung))
     store.panels.remove(id)
     store.emit(PanelSettled(id))
+    return overruled
 
 
 def _loss(store: JuryStore, panel: Panel, seat: Seat, digest: bytes | None) -> int:

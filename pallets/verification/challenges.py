@@ -1,7 +1,7 @@
 """The bond of a challenge: given back if the result was wrong or nobody knows, else it pays jury and processor."""
 
 from pallets.balances import HoldReason
-from pallets.juries.settlement import no_fund
+from pallets.juries.settlement import Fund, pay_from
 from pallets.verification.errors import BondNotAvailable
 from pallets.verification.store import VerificationStore
 from pallets.verification.types import Challenge
@@ -30,10 +30,12 @@ def burn(store: VerificationStore, challenge: Challenge) -> None:
     store.balances.burn_held(challenge.challenger, HoldReason.CHALLENGE, challenge.bond)
 
 
-def lose(store: VerificationStore, panel: int, digest: bytes, challenge: Challenge | None, processor: bytes) -> None:
-    """The result was right: the bond pays the jurors, and the rest goes to the processor that was doubted."""
+def lose(
+    store: VerificationStore, panel: int, digest: bytes, challenge: Challenge | None, processor: bytes, fund: Fund
+) -> None:
+    """The result was right: the bond pays the jurors, then `fund`; the rest of it goes to the doubted processor."""
     if challenge is None:
-        store.juries.settle(panel, digest, no_fund)
+        store.juries.settle(panel, digest, fund)
         return
     left = challenge.bond
 
@@ -44,5 +46,5 @@ def lose(store: VerificationStore, panel: int, digest: bytes, challenge: Challen
         left -= paid
         return paid
 
-    store.juries.settle(panel, digest, pay)
+    store.juries.settle(panel, digest, lambda to, amount: pay_from((pay, fund), to, amount))
     store.escrow.credit_held(challenge.challenger, HoldReason.CHALLENGE, processor, left)

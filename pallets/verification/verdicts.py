@@ -6,12 +6,13 @@ by a final verdict alone, or by a deterministic commitment that stays closed for
 
 from dataclasses import replace
 
+from pallets.balances import HoldReason
 from pallets.escrow import BondKey
 from pallets.jobs import settling, slots
 from pallets.jobs.failure import Failure, Mismatch, NoAgreement, NotRevealed
 from pallets.jobs.modes import is_compared, is_deterministic
 from pallets.jobs.records import ExecutionState, Terms
-from pallets.juries.settlement import Fund, no_fund
+from pallets.juries.settlement import Fund, Purse, no_fund, pay_from
 from pallets.juries.types import Dispute, PanelKind
 from pallets.verification import challenges
 from pallets.verification.events import BondFrozen, JuryCalled, RoundSettled
@@ -105,14 +106,16 @@ def decided(store: VerificationStore, key: RoundKey, panel: int, digest: bytes |
         challenges.give_back(store, challenge)
         refuse(store, key, NoAgreement())
         return
-    entries = _take(store, key, digest)
+    auditor_lock = _end_audit(store, key, digest)
+    entries = _remove(store, key)
     wrong = [(number, entry) for number, entry in entries if entry.digest not in (None, digest)]
     if wrong:
-        _convict(store, key, panel, digest, wrong, challenge)
+        _convict(store, key, panel, digest, wrong, challenge, auditor_lock)
         challenges.give_back(store, challenge)
     else:
         right = next(entry.terms.processor for _, entry in entries if entry.digest == digest)
-        challenges.lose(store, panel, digest, challenge, right)
+        challenges.lose(store, panel, digest, challenge, right, auditor_lock.pay)
+    auditor_lock.burn()
     deliverer = _settle_all(store, key, entries, digest, verified=True)
     for number, entry in wrong:
         settling.dismiss(store.jobs, key[0], number, entry.terms)
@@ -120,7 +123,13 @@ def decided(store: VerificationStore, key: RoundKey, panel: int, digest: bytes |
 
 
 def _convict(
-    store: VerificationStore, key: RoundKey, panel: int, digest: bytes, wrong: Entries, challenge: Challenge | None
+    store: VerificationStore,
+    key: RoundKey,
+    panel: int,
+    digest: bytes,
+    wrong: Entries,
+    challenge: Challenge | None,
+    auditor_lock: Purse,
 ) -> None:
     """M7: payer, jurors and challenger in this order, each as far as the bonds reach; the rest is burned.
 
@@ -132,7 +141,8 @@ def _convict(
     missing = [escrow.missing_of(bond) for bond in bonds]
     for bond in bonds:
         escrow.compensate(bond, job.owner, job.reward)
-    store.juries.settle(panel, digest, _fund(store, bonds))
+    from_bonds = _fund(store, bonds)
+    store.juries.settle(panel, digest, lambda to, amount: pay_from((from_bonds, auditor_lock.pay), to, amount))
     for bond in bonds:
         # The payer gets its compensation and no more, or it would gain by framing a processor.
         if challenge is not None and challenge.digest == digest and challenge.challenger != job.owner:
@@ -160,12 +170,24 @@ def _fund(store: VerificationStore, bonds: list[BondKey]) -> Fund:
 
 def _take(store: VerificationStore, key: RoundKey, truth: bytes | None) -> Entries:
     """Remove a round, and settle its audit by what turned out to be true. Its entries, for the caller to settle."""
+    _end_audit(store, key, truth).burn()
+    return _remove(store, key)
+
+
+def _end_audit(store: VerificationStore, key: RoundKey, truth: bytes | None) -> Purse:
+    """Settle the round's audit, if it has one. What the auditor lost: it pays the jury that overruled it."""
+    panel, job = store.rounds.get(key).audit_panel, key[0]
+    if panel is None:
+        return Purse(store.balances, HoldReason.JUROR, [])
+    reward = store.jobs.jobs.get(job).reward
+    return store.juries.settle_sparing(
+        panel, truth, lambda to, amount: store.escrow.pay_auditor(job, min(amount, reward), to)
+    )
+
+
+def _remove(store: VerificationStore, key: RoundKey) -> Entries:
+    """Forget a round. Its entries."""
     current, entries = store.rounds.get(key), list(store.entries_of(key))
-    if current.audit_panel is not None:
-        reward, job = store.jobs.jobs.get(key[0]).reward, key[0]
-        store.juries.settle(
-            current.audit_panel, truth, lambda to, amount: store.escrow.pay_auditor(job, min(amount, reward), to)
-        )
     if current.panel is not None:
         store.panels.remove(current.panel)
     store.rounds.remove(key)
@@ -215,7 +237,8 @@ def _leave_unopened(store: VerificationStore, key: EntryKey, entry: Entry, diges
     assert entry.commitment is not None, "what was not committed was reported"
     if not is_deterministic(store.jobs.specs.get(job)):
         store.escrow.fine(bond, entry.terms.ask, LOST_HALVES)
-    elif store.escrow.bond_of(bond):
+    elif store.escrow.is_bonded(bond):
+        # Also if a verdict on another result of the lease has emptied it: what is missing is then taken from the stake.
         store.escrow.bind(bond)
         deadline = store.agenda.now() + store.parameters.get().late
         late = Late(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pallets.balances import TREASURY
 from pallets.jobs import types
 from pallets.jobs.failure import Mismatch, NotRevealed
 from pallets.jobs.records import ExecutionState, JobFailed, JobState, JobSucceeded
@@ -78,6 +79,21 @@ def test_an_auditor_that_lies_loses_its_lock_and_the_processor_is_paid() -> None
     assert world.balances.total(ONE) == one + HDL
     assert world.balances.total(auditor) == paid - 2 * REWARD
     assert world.is_settled()
+    world.check()
+
+
+def test_the_lock_of_an_overruled_auditor_pays_the_jury_that_it_caused() -> None:
+    """Three jurors earn three rewards: two from the auditor's lock, and only the third from the treasury."""
+    world, job = committed()
+    world.until_round(job, RoundState.AUDITING)
+    (auditor,) = world.judge(job, world.lie(job))
+    world.until_reveals(job)
+    treasury, jurors = world.balances.total(TREASURY), {who: world.balances.total(who) for who in world.jurors}
+    world.reveal_result(job, 0, 0)
+    seats = world.judge(job, world.found(job))
+    assert {who: world.balances.total(who) - jurors[who] for who in seats} == dict.fromkeys(seats, REWARD)
+    assert world.balances.total(auditor) == jurors[auditor] - 2 * REWARD
+    assert treasury - world.balances.total(TREASURY) == REWARD
     world.check()
 
 

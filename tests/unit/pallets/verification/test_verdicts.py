@@ -3,6 +3,7 @@
 from pallets.jobs import types
 from pallets.jobs.failure import AppError, Mismatch, NoAgreement
 from pallets.jobs.records import ExecutionState, JobFailed, JobState
+from pallets.verification.events import BondFrozen
 from pallets.verification.types import RoundState
 from tests.helpers.job_world import ALICE, HDL, failure
 from tests.helpers.round_world import ONE, REWARD, THREE, TWO, RoundWorld
@@ -130,6 +131,33 @@ def test_a_liar_loses_the_rest_of_its_lease_too() -> None:
     assert world.jobs.mark_of(job, THREE).excluded
     assert world.bond(ONE) > 0
     assert world.bond(THREE) == 0
+
+
+def test_what_a_convicted_processor_left_closed_costs_it_a_whole_bond_too() -> None:
+    """The verdict on one execution emptied the lease's bond; the other commitment, never opened, costs stake."""
+    world = RoundWorld(late=50)
+    start = world.system.now_ms + 10_000
+    schedule = types.Schedule(start, start + 10_001, 10_000, 5_000, 10_000)
+    job = world.job_in(types.Quorum(2), slots=3, schedule=schedule)
+    for execution in range(2):
+        for slot in range(3):
+            world.compute(job, execution, slot, world.lie(job, execution) if slot == 2 else world.found(job, execution))
+    for execution, shown in ((0, 3), (1, 2)):
+        while world.agenda.now() < world.round(job, execution).open_at:
+            world.slots(1)
+        for slot in range(shown):
+            lie = slot == 2
+            world.reveal_result(job, execution, slot, world.lie(job, execution) if lie else world.found(job, execution))
+    world.judge(job, world.found(job))
+    assert world.bond(THREE) == 0
+    world.until(lambda: world.job(job).state is JobState.DONE)
+    world.check()
+    assert [event.processor for event in world.events(BondFrozen)] == [THREE]
+    stake = world.processors.stake_of(THREE)
+    world.until(lambda: not list(world.verification.late.items()))
+    assert stake - world.processors.stake_of(THREE) == min(stake, BOND)
+    assert world.is_settled()
+    world.check()
 
 
 def test_a_failure_against_a_success_is_a_dissent_as_well() -> None:
