@@ -32,6 +32,8 @@ PROPOSE_NUMERATOR, PROPOSE_DENOMINATOR = 2, 3
 AURA_KEY = b"aura"
 FULL_TRIES_MAX = 64
 """Transactions that did not fit before a block counts as full."""
+CAREFUL_BLOCKS = 64
+"""Blocks in which, after one that could not be finished, each transaction's writes are encoded at once, to find it."""
 
 
 class SlotJournal(Protocol):
@@ -69,6 +71,7 @@ class Author:
         self.on_block: Callable[[float, int], None] = lambda _seconds, _transactions: None
         self._beacons: dict[bytes, BeaconAuthor] = {}
         self._boot_slot = chain.current_slot()
+        self._careful_blocks = 0
 
     async def run(self) -> None:
         """Author for ever."""
@@ -121,15 +124,22 @@ class Author:
         return True
 
     async def _executed(self, proposal: Proposal) -> tuple[Executed, list[bytes]]:
-        """The block; an empty one if a fault of ours shows at its end, where no extrinsic can be blamed."""
-        try:
-            return await self.chain.compute.run(self.propose, proposal)
-        except OWN_FAULTS:
-            log.exception("a block could not be finished, trying an empty one", slot=proposal.slot)
-        try:
-            return await self.chain.compute.run(self.propose, replace(proposal, candidates=()))
-        except OWN_FAULTS as error:
-            raise InvalidBlock(BlockFault.INTERNAL, repr(error)) from error
+        """The block, even if a fault of ours shows only at its end.
+
+        It is then made again with each transaction's writes encoded at once, which finds and bans the one that left a
+        value without an encoding. If no transaction is to blame, it is made empty.
+        """
+        run = self.chain.compute.run
+        self.executive.checks_encoding = self._careful_blocks > 0
+        self._careful_blocks = max(0, self._careful_blocks - 1)
+        for attempt in (proposal, proposal, replace(proposal, candidates=())):
+            try:
+                return await run(self.propose, attempt)
+            except OWN_FAULTS as error:
+                log.exception("a block could not be finished", slot=proposal.slot, error=repr(error))
+                self.executive.checks_encoding = True
+                self._careful_blocks = CAREFUL_BLOCKS
+        raise InvalidBlock(BlockFault.INTERNAL, "not even an empty block could be finished")
 
     def _digest(self, slot: int, key: bytes) -> Digest:
         """Slot and beacon reveal. The asking runtime still looks at the parent."""

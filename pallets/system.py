@@ -241,6 +241,10 @@ class System(Pallet):
         self.events_value.put(tuple(self.state.events))
         return digest
 
+    def check_events(self, first: int) -> None:
+        """Encode the events from number `first` on, which is else done at the end of the block."""
+        self.events_value.codec.encode(tuple(self.state.events[first:]))
+
     def note_upgrade(self, spec_version: int) -> None:
         """The rules of `spec_version` are in force from this block on."""
         self.last_upgrade.put(LastRuntimeUpgradeInfo(spec_version, "heddle"))

@@ -78,6 +78,8 @@ class Executive:
         self._parent_hash = b""
         self._signed_seen = False
         self._reader: StateReader
+        self.checks_encoding = False
+        """Whether a value that has no encoding is found right after the extrinsic that wrote it: for authors, dear."""
         self.budget = BlockBudget(2000)
 
     def start(self, parent_hash: bytes, number: int, digest: Digest, reader: StateReader) -> None:
@@ -110,6 +112,9 @@ class Executive:
         state.phase = phase_of(len(self._raws))
         try:
             failure = self._apply_bare(extrinsic) if extrinsic.signer is None else self._apply_signed(extrinsic)
+            if self.checks_encoding:
+                state.check_encodes(mark)
+                runtime.system.check_events(mark[1])
         except BaseException:
             state.rollback(mark)
             payment.fees, payment.tips = fees

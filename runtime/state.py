@@ -112,6 +112,13 @@ class State:
                 values[key] = previous
         del self.events[events:]
 
+    def check_encodes(self, mark: tuple[int, int]) -> None:
+        """Encode what was written since `mark`, which is else done at the end of the block; raises what that raises."""
+        for key, _previous in self.undo[mark[0] :]:
+            value = self.values.get(key)
+            if value is not None:
+                self.changed[key].encode(value)
+
     @contextmanager
     def layer(self) -> Iterator[None]:
         """A nested storage layer: an exception inside undoes what happened in it and goes on."""

@@ -137,6 +137,64 @@ def test_a_transaction_that_breaks_the_runtime_is_dropped_and_banned(tmp_path: P
     trio.run(run)
 
 
+def test_a_transaction_whose_value_has_no_encoding_is_found_and_banned(tmp_path: Path) -> None:
+    """A fault that shows only when the block is encoded: the same slot still has a block, with all the others."""
+
+    async def run() -> None:
+        lab = Lab(tmp_path)
+        bad = lab.sign(lab.call("System", "remark", b"x"), 0, CHARLIE, tip=9)
+        good = [lab.sign(lab.transfer(UNIT + number), number) for number in range(3)]
+        hashes = [lab.submit(raw) for raw in (*good[:1], bad, *good[1:])]
+        runtime = lab.author.executive.runtime
+
+        def broken(*_arguments: object) -> None:
+            runtime.balances.issuance.put(-1)
+
+        kind = runtime.definition("System", "remark")
+        runtime._methods[(kind.pallet_index, kind.index)] = broken
+        header = await lab.author_block()
+        block = lab.chain.block(header.hash())
+        assert block is not None
+        assert list(block.extrinsics[1:]) == good
+        assert list(lab.pool.banned) == [hashes[1]]
+        other = Lab(tmp_path / "importer")
+        other.tick()
+        assert (await other.chain.import_block(block)).is_best
+
+    trio.run(run)
+
+
+def test_after_a_block_that_could_not_be_finished_the_next_blocks_look_at_once(tmp_path: Path) -> None:
+    """Found too late in its slot, the transaction that is to blame is found in the next one."""
+
+    async def run() -> None:
+        lab = Lab(tmp_path)
+        bad = lab.sign(lab.call("System", "remark", b"x"), 0, CHARLIE, tip=9)
+        good = lab.sign(lab.transfer())
+        runtime, clock = lab.author.executive.runtime, lab.clock
+        banned = lab.submit(bad)
+        lab.submit(good)
+
+        def slow_and_broken(*_arguments: object) -> None:
+            clock.time_ms += SLOT_MS * 3 // 4
+            runtime.balances.issuance.put(-1)
+
+        kind = runtime.definition("System", "remark")
+        runtime._methods[(kind.pallet_index, kind.index)] = slow_and_broken
+        first = lab.chain.block((await lab.author_block()).hash())
+        assert first is not None
+        assert len(first.extrinsics) == 1
+        assert not lab.pool.banned
+        clock.time_ms -= clock.time_ms % SLOT_MS
+        runtime._methods[(kind.pallet_index, kind.index)] = lambda *_: runtime.balances.issuance.put(-1)
+        second = lab.chain.block((await lab.author_block()).hash())
+        assert second is not None
+        assert second.extrinsics[1:] == (good,)
+        assert list(lab.pool.banned) == [banned]
+
+    trio.run(run)
+
+
 def test_the_deadline_ends_a_block(tmp_path: Path) -> None:
     """Past two thirds of the slot nothing more is tried: the block holds the timestamp alone, the rest waits."""
 
