@@ -10,8 +10,9 @@ import pytest
 import trio
 
 from pallets.balances import HoldReason
-from pallets.jobs.records import ExecutionState, JobState
-from pallets.jobs.types import Chain, JobSpec, OwnerAccept, Quorum, Reexecution, Webhook
+from pallets.jobs.failure import NoAgreement
+from pallets.jobs.records import ExecutionState, JobFailed, JobState
+from pallets.jobs.types import Capabilities, Chain, JobSpec, OwnerAccept, Quorum, Reexecution, Webhook
 from pallets.verification.events import LateRevealed
 from pallets.verification.types import RoundState
 from tests.helpers.chain_lab import UNIT
@@ -213,6 +214,38 @@ def test_a_challenger_objects_to_wrong_results_alone(tmp_path: Path, output: byt
         assert states(lab) == [expected]
         for colleague in lab.colleagues:
             assert lab.look().balances.held(colleague.pair.public, HoldReason.CHALLENGE) == 0
+
+    with_colleagues(test, tmp_path, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, challenge_ppm=10**6)
+
+
+def test_a_jury_that_cannot_have_the_tape_hangs_and_costs_nobody_a_bond(tmp_path: Path) -> None:
+    """A challenge, then the tape is gone: nobody claims a seat, the payer is refunded and every bond comes back."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        granted = Capabilities(("example.com",), (), storage=False, sign=False)
+        lab.register(lab.spec(verification=Reexecution(700_000), capabilities=granted))
+        await lab.blocks_until(nursery, lambda: states_or_none(lab) == [ExecutionState.SCHEDULED])
+        holder = lab.look().jobs.slot(0, 0).processor
+        (worker,) = (one for one in lab.colleagues if one.pair.public == holder)
+        worker.runs.output = WRONG
+        before = {one.pair.public: lab.look().processors.stake_of(one.pair.public) for one in lab.colleagues}
+        for _ in range(900):
+            if "Verification.reveal_challenge" in sent(lab):
+                break
+            await lab.block(nursery)
+        tape = lab.look().verification.entries.get((0, 0, 0)).outcome.tape
+        lab.blobs.store.path(tape.cid).unlink()
+        await until_done(lab, nursery, 900)
+        names = [type(event).__name__ for event in events(lab)]
+        assert "Challenged" in names
+        assert "SeatClaimed" not in names
+        assert lab.look().jobs.job(0).end == JobFailed(NoAgreement())
+        for who, stake in before.items():
+            balances = lab.look().balances
+            reasons = (HoldReason.BOND, HoldReason.CHALLENGE, HoldReason.JUROR)
+            assert [balances.held(who, reason) for reason in reasons] == [0, 0, 0]
+            assert lab.look().processors.stake_of(who) == stake
+        assert not {"Forfeited", "BondPaid", "Fined"} & set(names)
 
     with_colleagues(test, tmp_path, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, challenge_ppm=10**6)
 
