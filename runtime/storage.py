@@ -152,18 +152,8 @@ class Map(StorageItem, Generic[K, V]):
     def items(self, *keys: Any) -> Iterator[tuple[K, V]]:
         """All pairs, or those under the first keys, ascending by raw key.
 
-        For checks, genesis and queries. A call or a hook uses `drain` or an index of its own with a bound.
+        For checks, genesis and queries. A call or a hook never walks: besides the keys that it wants it would pass over
+        every value that the block has touched, and nobody would have paid for that.
         """
         for raw, value in self.state.iterate(self.raw_prefix(keys), self.codec):
             yield self.key_of(raw), value
-
-    def drain(self, limit: int, *keys: Any) -> int:
-        """Remove at most `limit` pairs under the first keys, ascending by raw key. The number removed."""
-        raws: list[bytes] = []
-        for raw, _ in self.state.iterate(self.raw_prefix(keys), self.codec):
-            if len(raws) == limit:
-                break
-            raws.append(raw)
-        for raw in raws:
-            self.state.write(raw, self.codec, None)
-        return len(raws)

@@ -75,6 +75,8 @@ LIVE_PER_SLOT_MAX = 4
 AWAITING_PER_SLOT_MAX = 16
 """Results of a slot that wait for their judgment. Fewer than β of a single replica: a bond outweighs all it covers."""
 RESULTS_PER_SLOT_MAX = 16
+RECORDS_PER_SLOT_MAX = RESULTS_PER_SLOT_MAX + LIVE_PER_SLOT_MAX
+"""The results, and what was under way when the job ended."""
 MARKS_PER_JOB_MAX = 64
 OPEN_JOBS_PER_OWNER_MAX = 1_000
 LANE_CONCURRENCY_MAX = 64

@@ -112,8 +112,11 @@ def _check_slots(store: JobStore, id: int, job: Job, *, live: bool) -> None:
 
 def _check_awaiting(store: JobStore) -> None:
     found: dict[tuple[int, int], int] = {}
-    for (job, number, _), record in store.executions.items():
-        found[job, number] = found.get((job, number), 0) + (record.state in AWAITING_STATES)
+    for (job, number, execution), record in store.executions.items():
+        waits = record.state in AWAITING_STATES
+        found[job, number] = found.get((job, number), 0) + waits
+        slot = store.slot(job, number)
+        _require(job, waits or execution in (*slot.live, *slot.kept), f"execution {execution} belongs to no list")
     for (job, number), slot in store.slots.items():
         counted = found.get((job, number), 0)
         _require(job, slot.awaiting == counted, f"slot {number}: {slot.awaiting} awaiting, {counted} found")

@@ -108,7 +108,8 @@ def _cancel_slot(store: JobStore, id: int, number: int, slot: Slot) -> None:
         _put_cancelled(store, (id, number, execution), record, paid)
     release(store, id, number, slot)
     if slot.live or slot.state is not SlotState.VACANT or slot.generation or slot.awaiting:
-        store.slots.put((id, number), replace(slot, state=SlotState.CLOSED, live=()))
+        kept = (*slot.kept, *slot.live)
+        store.slots.put((id, number), replace(slot, state=SlotState.CLOSED, live=(), kept=kept))
 
 
 def _put_cancelled(store: JobStore, key: tuple[int, int, int], record: Execution, paid: int) -> None:
@@ -126,14 +127,28 @@ def release(store: JobStore, id: int, number: int, slot: Slot) -> None:
 
 
 def forget(store: JobStore, id: int) -> None:
-    """Remove an ended job's records, at most 64 of each kind at a time; the agenda goes on with the rest."""
-    removed = store.executions.drain(RECORDS_FORGOTTEN_AT_ONCE, id) + store.results.drain(RECORDS_FORGOTTEN_AT_ONCE, id)
-    if removed:
-        store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, 0, store.system.slot + 1))
-        return
-    store.slots.drain(RECORDS_FORGOTTEN_AT_ONCE, id)
+    """Remove an ended job's records, slot by slot, about 64 executions at a time; the agenda goes on with the rest."""
+    removed = 0
+    for number in range(store.jobs.get(id).slots):
+        if removed >= RECORDS_FORGOTTEN_AT_ONCE:
+            store.change_job(id, wake=store.agenda.arm(JOB_KIND, id, 0, store.system.slot + 1))
+            return
+        removed += _forget_slot(store, id, number)
     store.job_by_hash.remove(store.jobs.get(id).id_hash)
     for item in (store.specs, store.scripts, store.marks, store.rejections, store.jobs):
         item.remove(id)
     store.escrow.forget(id)
     store.emit(JobForgotten(id))
+
+
+def _forget_slot(store: JobStore, id: int, number: int) -> int:
+    """Remove what is kept of a slot, by the names that it remembers: nothing walks the state. How many executions."""
+    slot = store.slots.find((id, number))
+    if slot is None:
+        return 0
+    for execution in slot.kept:
+        store.executions.remove((id, number, execution))
+        if store.results.contains((id, number, execution)):
+            store.results.remove((id, number, execution))
+    store.slots.remove((id, number))
+    return len(slot.kept)

@@ -152,7 +152,7 @@ def close(store: JobStore, id: int, number: int, execution: int, record: Executi
     slot = store.slot(id, number)
     chained = slot.results_hash + execution.to_bytes(4, "little") + store.executions.codec.encode(record)
     kept = slot.kept
-    if len(kept) == bounds.RESULTS_PER_SLOT_MAX:
+    if len(kept) >= bounds.RESULTS_PER_SLOT_MAX:
         store.executions.remove((id, number, kept[0]))
         store.results.remove((id, number, kept[0]))
         kept = kept[1:]

@@ -182,7 +182,7 @@ class Slot:
     next: U32
     live: Annotated[tuple[U32, ...], Bounded(bounds.LIVE_PER_SLOT_MAX)]
     awaiting: U32
-    kept: Annotated[tuple[U32, ...], Bounded(bounds.RESULTS_PER_SLOT_MAX)]
+    kept: Annotated[tuple[U32, ...], Bounded(bounds.RECORDS_PER_SLOT_MAX)]
     ended: U32
     results_hash: Hash
     wake: U64

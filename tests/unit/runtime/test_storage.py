@@ -1,4 +1,4 @@
-"""Typed storage: Substrate's keys, defaults, maps of several keys, bounded draining."""
+"""Typed storage: Substrate's keys, defaults, maps of several keys."""
 
 import pytest
 from hypothesis import given
@@ -100,26 +100,3 @@ def test_items_ascend_and_respect_prefixes() -> None:
     assert dict(shop.prices.items(ALICE)) == {(ALICE, 1): 10, (ALICE, 3): 30}
     raws = [shop.prices.raw_key(key) for key, _ in shop.prices.items()]
     assert raws == sorted(raws)
-
-
-def test_draining_is_bounded() -> None:
-    """At most `limit` pairs go, lowest raw keys first; the number says when nothing is left."""
-    shop = Shop()
-    for number in range(10):
-        shop.prices.put((ALICE, number), number)
-    shop.prices.put((BOB, 1), 1)
-    ordered = [key for key, _ in shop.prices.items(ALICE)]
-    assert shop.prices.drain(4, ALICE) == 4
-    assert [key for key, _ in shop.prices.items(ALICE)] == ordered[4:]
-    assert [shop.prices.drain(4, ALICE) for _ in range(3)] == [4, 2, 0]
-    assert dict(shop.prices.items()) == {(BOB, 1): 1}
-
-
-def test_draining_can_be_undone() -> None:
-    """A layer that fails brings drained pairs back."""
-    shop = Shop()
-    shop.prices.put((ALICE, 1), 1)
-    mark = shop.state.mark()
-    shop.prices.drain(5)
-    shop.state.rollback(mark)
-    assert shop.prices.get((ALICE, 1)) == 1
