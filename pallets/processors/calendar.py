@@ -62,23 +62,44 @@ def at_once(lease: Lease) -> int:
     return min(open_max, LIVE_PER_SLOT_MAX)
 
 
+Amounts = tuple[int, int, int]
+"""Memory, storage, cores."""
+
+
+def needed_at_once(leases: Iterable[Lease], new: Lease) -> Amounts:
+    """What `new` and all leases that may overlap it need together.
+
+    A busy processor has 64 leases and is looked at for every job that it is proposed for: what `may_overlap` and
+    `at_once` say is written out here, not called.
+    """
+    begin, end, open_max = new.offset_ms, end_ms(new), at_once(new)
+    period, length = new.period_ms if new.count > 1 else 0, new.length_ms
+    memory, storage, cores = new.memory_bytes * open_max, new.storage_bytes * open_max, new.cores * open_max
+    for lease in leases:
+        offset, count = lease.offset_ms, lease.count
+        if offset >= end or offset + (count - 1) * lease.period_ms + lease.length_ms <= begin:
+            continue
+        divisor = gcd(lease.period_ms if count > 1 else 0, period)
+        if divisor:
+            distance = (offset - begin) % divisor
+            if distance >= length and divisor - distance >= lease.length_ms:
+                continue
+        open_max = at_once(lease) if lease.length_ms > lease.period_ms else 1
+        memory += lease.memory_bytes * open_max
+        storage += lease.storage_bytes * open_max
+        cores += lease.cores * open_max
+    return memory, storage, cores
+
+
 def fits(capacity: Capacity, leases: Iterable[Lease], new: Lease) -> bool:
     """Whether the sum of `new` and of all leases that may overlap it stays within `capacity`."""
-    together = [new, *(lease for lease in leases if may_overlap(lease, new))]
-    return (
-        sum(lease.memory_bytes * at_once(lease) for lease in together) <= capacity.memory_bytes
-        and sum(lease.storage_bytes * at_once(lease) for lease in together) <= capacity.storage_bytes
-        and sum(lease.cores * at_once(lease) for lease in together) <= capacity.cores
-    )
+    memory, storage, cores = needed_at_once(leases, new)
+    return memory <= capacity.memory_bytes and storage <= capacity.storage_bytes and cores <= capacity.cores
 
 
 def free_share_ppm(capacity: Capacity, leases: Iterable[Lease], new: Lease) -> int:
     """The mean share of memory, storage and cores that stays free beside `new`, once `fits` allowed it."""
-    together = [new, *(lease for lease in leases if may_overlap(lease, new))]
-    pairs = (
-        (capacity.memory_bytes, sum(lease.memory_bytes * at_once(lease) for lease in together)),
-        (capacity.storage_bytes, sum(lease.storage_bytes * at_once(lease) for lease in together)),
-        (capacity.cores, sum(lease.cores * at_once(lease) for lease in together)),
-    )
+    totals = (capacity.memory_bytes, capacity.storage_bytes, capacity.cores)
+    pairs = zip(totals, needed_at_once(leases, new), strict=True)
     shares = [max(0, total - used) * 1_000_000 // total for total, used in pairs if total]
     return sum(shares) // len(shares)

@@ -217,8 +217,10 @@ class Processors(Sponsoring):
     def lengthen(self, who: bytes, job: int, slot: int, count: int) -> None:
         """Add intervals to the lease for a job's slot. Raises NoRoomInCalendar."""
         leases, advert = self.leases.get(who), self.adverts.find(who)
-        others = tuple(lease for lease in leases if (lease.job, lease.slot) != (job, slot))
-        longer = [replace(lease, count=lease.count + count) for lease in leases if lease not in others]
+        others = tuple(lease for lease in leases if lease.slot != slot or lease.job != job)
+        longer = [
+            replace(lease, count=lease.count + count) for lease in leases if lease.slot == slot and lease.job == job
+        ]
         if advert is None or not all(calendar.fits(advert.capacity, others, lease) for lease in longer):
             raise NoRoomInCalendar
         self.leases.put(who, (*others, *longer))

@@ -3,7 +3,7 @@
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pallets.processors.calendar import Capacity, Lease, at_once, fits, free_share_ppm, may_overlap
+from pallets.processors.calendar import Capacity, Lease, at_once, fits, free_share_ppm, may_overlap, needed_at_once
 
 leases = st.builds(
     Lease,
@@ -77,3 +77,15 @@ def test_the_free_share_is_the_mean_over_the_resources_there_are() -> None:
     """Half the memory, no storage at all, three of four cores left: the mean of two."""
     lease = Lease(0, 0, 0, 10, 5, 1, 50, 0, 1)
     assert free_share_ppm(Capacity(100, 0, 4), (), lease) == (500_000 + 750_000) // 2
+
+
+@settings(max_examples=1_000)
+@given(st.lists(leases, max_size=8), leases)
+def test_what_is_needed_at_once_is_the_sum_of_all_that_may_overlap(taken: list[Lease], new: Lease) -> None:
+    """The pass over a calendar comes to what the pairwise test says of each lease."""
+    together = [new, *(lease for lease in taken if may_overlap(lease, new))]
+    assert needed_at_once(taken, new) == (
+        sum(lease.memory_bytes * at_once(lease) for lease in together),
+        sum(lease.storage_bytes * at_once(lease) for lease in together),
+        sum(lease.cores * at_once(lease) for lease in together),
+    )
