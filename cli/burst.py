@@ -15,7 +15,7 @@ from cli.chain_client import MORTAL_BLOCKS, ChainClient, RemoteState, bytes_of
 from cli.errors import CliError, TimedOut
 from cli.rpc_client import RpcClient, RpcError
 from node.blobs import parse_cid
-from pallets.jobs import types
+from pallets.jobs import destinations, types
 from runtime.address import Era
 from runtime.extrinsic import sign_extrinsic
 from runtime.hashing import blake2b256
@@ -135,7 +135,7 @@ def spec_of(script: types.Blob, processors: tuple[bytes, ...], start_ms: int, da
         requirements=types.Requirements(),
         slots=1,
         reward=REWARD,
-        destinations=(types.Chain(),),
+        destinations=(destinations.Chain(),),
         gas_per_delivery=0,
         verification=types.Trusted(),
         stake_multiple=0,

@@ -27,11 +27,12 @@ def build_spec(
     validators: Annotated[
         str, typer.Option(help="Development names, or ACCOUNT:AURA:GRAN:BEACON of `heddle key inspect`, by commas.")
     ] = "",
-    slot_ms: Annotated[int | None, typer.Option(help="Length of a slot in milliseconds [default: 2000].")] = None,
+    slot_ms: Annotated[int | None, typer.Option(help="Length of a slot in milliseconds.", show_default="2000")] = None,
     endow: Annotated[list[str] | None, typer.Option(metavar="ACCOUNT", help="Funded too; may be repeated.")] = None,
-    name: Annotated[str | None, typer.Option(help="The chain's name [default: Local Testnet].")] = None,
+    name: Annotated[str | None, typer.Option(help="The chain's name.", show_default="Local Testnet")] = None,
     chain_id: Annotated[
-        str | None, typer.Option("--id", help="The chain's id: its folder in a base path [default: local_testnet].")
+        str | None,
+        typer.Option("--id", help="The chain's id: its folder in a base path.", show_default="local_testnet"),
     ] = None,
     chain: Annotated[Path | None, typer.Option(help="Take this spec instead, to check it or make it raw.")] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write the state itself: what nodes of a live chain use.")] = False,
@@ -71,7 +72,9 @@ def build_spec(
 def verify(
     base_path: Annotated[Path, typer.Argument(help="The node's --base-path; the node must not be running.")],
     *,
-    chain_id: Annotated[str | None, typer.Option("--id", help="Which chain in it [default: the only one].")] = None,
+    chain_id: Annotated[
+        str | None, typer.Option("--id", help="Which chain in it.", show_default="the only one")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read a node's whole database and say everything that does not add up; nothing is changed."""

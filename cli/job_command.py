@@ -27,7 +27,7 @@ def init(
     folder: Annotated[Path, typer.Argument(help="The job's folder; it must not exist, or be empty.")] = Path("my-job"),
     *,
     template: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to begin with [default: one-shot].")
+        str | None, typer.Option(metavar="NAME", help="What to begin with.", show_default="one-shot")
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="The simplest of wasm, javascript or python instead.")] = None,
     settings: Annotated[
@@ -220,9 +220,9 @@ def logs(
     job: JobArgument,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the script has ended.")] = False,
-    execution: Annotated[int | None, typer.Option(min=0, help="Which execution [default: the latest].")] = None,
-    slot: Annotated[int | None, typer.Option(min=0, help="On which slot [default: the first].")] = None,
-    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt [default: the latest].")] = None,
+    execution: Annotated[int | None, typer.Option(min=0, help="Which execution.", show_default="the latest")] = None,
+    slot: Annotated[int | None, typer.Option(min=0, help="On which slot.", show_default="the first")] = None,
+    attempt: Annotated[int | None, typer.Option(min=1, help="Which attempt.", show_default="the latest")] = None,
     url: UrlOption = DEFAULT_URL,
     as_json: JsonOption = False,
 ) -> None:
@@ -266,7 +266,7 @@ def print_text(text: str) -> None:
 def result(
     job: JobArgument,
     *,
-    slot: Annotated[int | None, typer.Option(min=0, help="Whose [default: the first slot that has one].")] = None,
+    slot: Annotated[int | None, typer.Option(min=0, help="Whose.", show_default="the first slot that has one")] = None,
     execution: Annotated[int, typer.Option(min=0, help="Which execution.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of printing it.")
@@ -321,7 +321,7 @@ def cancel(
     from cli.amounts import format_amount
     from cli.chain_client import ChainClient
     from cli.job_submission import signer_for
-    from pallets.escrow import Refunded
+    from pallets.escrow.events import Refunded
 
     with ChainClient.connect(url) as chain:
         number = view_of(chain.rpc, job)["id"]

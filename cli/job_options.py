@@ -9,7 +9,9 @@ from cli.errors import NotFound, Refused
 JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's number, or its hash (0x and 64 digits).")]
 WalletOption = Annotated[
     str | None,
-    typer.Option("--wallet", metavar="NAME", help="Who signs: a wallet [default: the only one, or //Alice on --dev]."),
+    typer.Option(
+        "--wallet", metavar="NAME", help="Who signs: a wallet.", show_default="the only one, or //Alice on --dev"
+    ),
 ]
 SuriOption = Annotated[
     str | None, typer.Option("--suri", metavar="URI", help="Who signs: a secret URI such as //Alice, not a wallet.")

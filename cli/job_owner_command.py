@@ -6,7 +6,6 @@ All take the same options and the same steps: find the job, make the call, dry-r
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 
 from cli.errors import CliError, NotFound, Refused
 from cli.job_options import JobArgument, SuriOption, WalletOption, the_signer, view_of
+from cli.option_group import with_options
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, fields, note
 
@@ -52,56 +52,40 @@ class Steps:
     question: str = ""
 
 
-def signed(function: Callable[..., None]) -> Callable[..., None]:
-    """A command of `function`, whose last parameter `signing` is replaced by the options of Signing."""
-    own = [one for one in signature(function, eval_str=True).parameters.values() if one.name != "signing"]
-    shared = list(signature(Signing, eval_str=True).parameters.values())
-
-    def command(**values: Any) -> None:
-        signing = Signing(**{one.name: values.pop(one.name) for one in shared})
-        function(**values, signing=signing)
-
-    parameters = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in (*own, *shared)]
-    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # a function takes any attribute
-    command.__annotations__ = {one.name: one.annotation for one in parameters}
-    command.__name__, command.__doc__ = function.__name__, function.__doc__
-    return command
-
-
 @app.command()
-@signed
-def pause(job: JobArgument, signing: Signing) -> None:
+@with_options(Signing)
+def pause(job: JobArgument, options: Signing) -> None:
     """Begin nothing more of a job until it is resumed; what runs goes on. After an hour its processors are let go."""
-    perform(job, signing, "Jobs", "pause")
+    perform(job, options, "Jobs", "pause")
 
 
 @app.command()
-@signed
-def resume(job: JobArgument, signing: Signing) -> None:
+@with_options(Signing)
+def resume(job: JobArgument, options: Signing) -> None:
     """Go on with a paused job. Executions whose time went by are left out; their money comes back at the end."""
-    perform(job, signing, "Jobs", "resume")
+    perform(job, options, "Jobs", "resume")
 
 
 @app.command("top-up")
-@signed
+@with_options(Signing)
 def top_up(
-    job: JobArgument, amount: Annotated[str, typer.Argument(help="How much: 1.5 or 500units.")], signing: Signing
+    job: JobArgument, amount: Annotated[str, typer.Argument(help="How much: 1.5 or 500units.")], options: Signing
 ) -> None:
     """Add money that an extension, a fallback or a preemption may use; what is left comes back at the end."""
     from cli.amounts import parse_amount
 
     units = parse_amount(amount)
-    perform(job, signing, "Jobs", "top_up", Steps(lambda _chain, _view: (units,)))
+    perform(job, options, "Jobs", "top_up", Steps(lambda _chain, _view: (units,)))
 
 
 @app.command()
-@signed
+@with_options(Signing)
 def extend(
     job: JobArgument,
     executions: Annotated[int | None, typer.Option(min=1, help="So many executions more, on each slot.")] = None,
     until_ms: Annotated[int | None, typer.Option(min=1, help="Up to this time, ms since 1970, instead.")] = None,
     *,
-    signing: Signing,
+    options: Signing,
 ) -> None:
     """Let a job go on for longer, on the same terms; its deposit grows by what the further executions may cost."""
     if (executions is None) == (until_ms is None):
@@ -112,13 +96,13 @@ def extend(
             return (until_ms,)
         return (end_after(view["spec"]["schedule"], view["job"]["executions"] + (executions or 0)),)
 
-    perform(job, signing, "Jobs", "extend", Steps(end))
+    perform(job, options, "Jobs", "extend", Steps(end))
 
 
 @app.command("edit-script")
-@signed
+@with_options(Signing)
 def edit_script(
-    job: JobArgument, script: Annotated[Path, typer.Argument(metavar="FILE", help="The new script.")], signing: Signing
+    job: JobArgument, script: Annotated[Path, typer.Argument(metavar="FILE", help="The new script.")], options: Signing
 ) -> None:
     """Replace the script of all executions that start in ten minutes or later; only the job's editor may."""
     from cli.blob_client import LocalBlob, upload
@@ -130,55 +114,55 @@ def edit_script(
         raise NotFound(f"file: {error}", "give the path of the new script") from error
     blob = Blob(content.cid, len(content.data))
     steps = Steps(lambda _chain, _view: (blob,), lambda chain: upload(chain.rpc, content))
-    perform(job, signing, "Jobs", "edit_script", steps)
+    perform(job, options, "Jobs", "edit_script", steps)
 
 
 @app.command("transfer-editor")
-@signed
+@with_options(Signing)
 def transfer_editor(
     job: JobArgument,
     editor: Annotated[str, typer.Argument(help="Who edits from now on: a wallet, address or key.")],
-    signing: Signing,
+    options: Signing,
 ) -> None:
     """Have somebody else edit the job's script from now on; only its present editor may, and cannot take it back."""
     from cli.accounts import account_of
 
     account = account_of(editor, "editor")
     steps = Steps(lambda _chain, _view: (account,), question=f"Give the script's editing away to {editor} for good?")
-    perform(job, signing, "Jobs", "transfer_editor", steps)
+    perform(job, options, "Jobs", "transfer_editor", steps)
 
 
 @app.command()
-@signed
+@with_options(Signing)
 def preempt(
     job: JobArgument,
     victim: Annotated[str, typer.Option("--from", metavar="ID", help="The job whose processor is taken.")],
     slot: SlotOption = 0,
     victim_slot: Annotated[int, typer.Option("--from-slot", min=0, help="On which slot of that job.")] = 0,
     *,
-    signing: Signing,
+    options: Signing,
 ) -> None:
     """Take the processor of a preemptible job of much lower priority, and pay for what it has done there."""
 
     def arguments(chain: "ChainClient", _view: dict[str, Any]) -> tuple[int, int, int]:
         return slot, view_of(chain.rpc, victim)["id"], victim_slot
 
-    perform(job, signing, "Jobs", "preempt", Steps(arguments, question=f"Take a processor from job {victim}?"))
+    perform(job, options, "Jobs", "preempt", Steps(arguments, question=f"Take a processor from job {victim}?"))
 
 
 @app.command()
-@signed
-def accept(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, signing: Signing) -> None:
+@with_options(Signing)
+def accept(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, options: Signing) -> None:
     """Take a reported result at once, without waiting for the end of its window."""
-    perform(job, signing, "Verification", "accept", Steps(lambda _chain, _view: (execution, slot)))
+    perform(job, options, "Verification", "accept", Steps(lambda _chain, _view: (execution, slot)))
 
 
 @app.command()
-@signed
-def reject(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, signing: Signing) -> None:
+@with_options(Signing)
+def reject(job: JobArgument, execution: ExecutionOption = 0, slot: SlotOption = 0, *, options: Signing) -> None:
     """Do not take a reported result. If the job is deterministic, a jury decides, for which you bond."""
     question = f"Reject the result of execution {execution} on slot {slot}?"
-    perform(job, signing, "Verification", "reject", Steps(lambda _chain, _view: (execution, slot), question=question))
+    perform(job, options, "Verification", "reject", Steps(lambda _chain, _view: (execution, slot), question=question))
 
 
 def end_after(schedule: dict[str, int], executions: int) -> int:
@@ -186,9 +170,9 @@ def end_after(schedule: dict[str, int], executions: int) -> int:
     return schedule["start_ms"] + (executions - 1) * schedule["interval_ms"] + 1
 
 
-def require_confirmed(question: str, job: int, signing: Signing) -> None:
+def require_confirmed(question: str, job: int, options: Signing) -> None:
     """Ask on the terminal whether it is meant; Refused if nobody is there to answer, CliError if it is not."""
-    if not question or signing.yes:
+    if not question or options.yes:
         return
     if not sys.stdin.isatty():
         raise Refused(f"{question} Nobody is here to answer", "add --yes")
@@ -198,7 +182,7 @@ def require_confirmed(question: str, job: int, signing: Signing) -> None:
 
 def perform(
     job: str,
-    signing: Signing,
+    options: Signing,
     pallet: str,
     name: str,
     steps: Steps | None = None,
@@ -207,23 +191,23 @@ def perform(
     from cli.amounts import format_amount
     from cli.chain_client import ChainClient
     from cli.job_submission import signer_for
-    from pallets.escrow import Deposited, Refunded
+    from pallets.escrow.events import Deposited, Refunded
 
-    with ChainClient.connect(signing.url) as chain:
+    with ChainClient.connect(options.url) as chain:
         view = view_of(chain.rpc, job)
         number = view["id"]
-        signer = signer_for(chain, the_signer(signing.wallet, signing.suri), signing.password_file)
+        signer = signer_for(chain, the_signer(options.wallet, options.suri), options.password_file)
         steps = steps or Steps(lambda _chain, _view: ())
         call = chain.call(pallet, name, number, *steps.arguments(chain, view))
         checked = chain.require(call, signer.public)
-        if signing.dry_run:
+        if options.dry_run:
             document: dict[str, Any] = {"job": number, "ok": True, "fee": checked.fee, "signer": signer.address}
             shown = {"job": number, "allowed": "yes", "fee": format_amount(checked.fee), "signer": signer.address}
-            emit(document, as_json=signing.as_json, human=fields(shown))
+            emit(document, as_json=options.as_json, human=fields(shown))
             return
-        require_confirmed(steps.question, number, signing)
+        require_confirmed(steps.question, number, options)
         steps.prepare(chain)
-        heard = lambda step: note(f"  {step}", as_json=signing.as_json)  # noqa: E731 - the step's name, said once
+        heard = lambda step: note(f"  {step}", as_json=options.as_json)  # noqa: E731 - the step's name, said once
         done = chain.send(call, signer, finalized=False, watch=heard)
         after = view_of(chain.rpc, str(number))["job"]
     held = sum(event.amount for event in done.events if isinstance(event, Deposited))
@@ -241,4 +225,4 @@ def perform(
         "refunded": back,
     }
     shown = {**document, **{key: format_amount(document[key]) for key in ("fee", "deposited", "refunded")}}
-    emit(document, as_json=signing.as_json, human=fields(shown))
+    emit(document, as_json=options.as_json, human=fields(shown))

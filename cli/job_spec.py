@@ -27,6 +27,7 @@ from node.processor.runtimes.spec import LANGUAGES, native_runtime
 from node.secrets.boxes import new_key
 from node.secrets.owner import environment_of
 from pallets.jobs import bounds
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.errors import Field, NotYetSupported, OutOfBounds
 from pallets.jobs.types import (
     RETRY_DEFAULT,
@@ -36,7 +37,6 @@ from pallets.jobs.types import (
     Blob,
     BlobInput,
     Capabilities,
-    Chain,
     Credibility,
     Environment,
     InlineInput,
@@ -58,7 +58,6 @@ from pallets.jobs.types import (
     Sealing,
     Trusted,
     Verification,
-    Webhook,
 )
 from pallets.jobs.validate import check_spec
 from pallets.secrets.contexts import name_tag

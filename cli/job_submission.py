@@ -89,7 +89,7 @@ def submit(
     finalized: bool = False,
 ) -> Submitted:
     """Check, upload, sign, send, and wait for the block. Refused before anything is uploaded or signed."""
-    from pallets.escrow import Deposited
+    from pallets.escrow.events import Deposited
     from pallets.jobs.events import JobRegistered
 
     draft = with_sealing(chain, draft)

@@ -33,7 +33,8 @@ DEFAULT_SIZE = Size(validators=2, processors=1, slot_ms=1000)
 app = typer.Typer(no_args_is_help=True, help="Start, look at and stop a network of real nodes on this machine.")
 
 BasePathOption = Annotated[
-    Path | None, typer.Option("--base-path", metavar="DIR", help="The network's folder [default: ~/.heddle/network].")
+    Path | None,
+    typer.Option("--base-path", metavar="DIR", help="The network's folder.", show_default="~/.heddle/network"),
 ]
 
 
@@ -45,9 +46,9 @@ def folder_of(base_path: Path | None) -> Path:
 @app.command()
 def up(
     *,
-    validators: Annotated[int | None, typer.Option(help="How many validators [default: 2].")] = None,
-    processors: Annotated[int | None, typer.Option(help="How many processors [default: 1].")] = None,
-    slot_ms: Annotated[int | None, typer.Option(help="Length of a slot in milliseconds [default: 1000].")] = None,
+    validators: Annotated[int | None, typer.Option(help="How many validators.", show_default="2")] = None,
+    processors: Annotated[int | None, typer.Option(help="How many processors.", show_default="1")] = None,
+    slot_ms: Annotated[int | None, typer.Option(help="Length of a slot in milliseconds.", show_default="1000")] = None,
     base_path: BasePathOption = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Delete an older network in that folder first.")] = False,
     as_json: JsonOption = False,

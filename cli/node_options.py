@@ -10,7 +10,8 @@ NETWORK, RPC, JOBS, KEYS = "Network", "RPC and metrics", "Jobs", "Keys and data"
 Dev = Annotated[bool, typer.Option("--dev", help="A chain of its own: //Alice authors, one processor, temporary.")]
 Chain = Annotated[str | None, typer.Option("--chain", metavar="SPEC", help="The chain spec file, or dev.")]
 BasePath = Annotated[
-    Path | None, typer.Option("--base-path", "-d", metavar="DIR", help="Where chain and keys lie [~/.heddle/node].")
+    Path | None,
+    typer.Option("--base-path", "-d", metavar="DIR", help="Where chain and keys lie.", show_default="~/.heddle/node"),
 ]
 Temporary = Annotated[bool, typer.Option("--tmp", help="A temporary folder, deleted at the end.")]
 Name = Annotated[str | None, typer.Option("--name", help="How the node is called in its log.")]
@@ -84,7 +85,9 @@ Processor = Annotated[bool, typer.Option("--processor", help="Run jobs.", rich_h
 NoProcessor = Annotated[bool, typer.Option("--no-processor", help="Run none, with --dev.", rich_help_panel=JOBS)]
 Stake = Annotated[
     str | None,
-    typer.Option("--stake", metavar="HDL", help="What to put at stake by itself [one unit].", rich_help_panel=JOBS),
+    typer.Option(
+        "--stake", metavar="HDL", help="What to put at stake by itself.", show_default="one unit", rich_help_panel=JOBS
+    ),
 ]
 OfferNative = Annotated[
     bool,

@@ -1,11 +1,13 @@
 """A call about a processor: whose key signs it, how it is sent, and how it is shown."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.errors import Refused
+from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit, fields, note
 
 if TYPE_CHECKING:
@@ -17,17 +19,27 @@ BasePathOption = Annotated[
 ]
 SuriOption = Annotated[
     str | None,
-    typer.Option("--suri", metavar="URI", help="The processor's secret [default: that of `heddle node --dev`]."),
+    typer.Option("--suri", metavar="URI", help="The processor's secret.", show_default="that of `heddle node --dev`"),
 ]
 
 
-def key_of(chain: "ChainClient", base_path: Path | None, suri: str | None, password_file: Path | None) -> "Pair":
-    """The processor's key pair."""
-    from cli.accounts import password
-    from cli.processor_account import processor_key
+@dataclass(frozen=True)
+class OwnKey:
+    """The processor itself signs."""
 
-    secret = None if password_file is None else password("Password of the keystore", password_file)
-    return processor_key(chain, base_path, suri, secret)
+    base_path: BasePathOption = None
+    suri: SuriOption = None
+    password_file: PasswordFileOption = None
+    url: UrlOption = DEFAULT_URL
+    as_json: JsonOption = False
+
+    def key(self, chain: "ChainClient") -> "Pair":
+        """Its key pair."""
+        from cli.accounts import password
+        from cli.processor_account import processor_key
+
+        secret = None if self.password_file is None else password("Password of the keystore", self.password_file)
+        return processor_key(chain, self.base_path, self.suri, secret)
 
 
 def send(chain: "ChainClient", key: "Pair", name: str, *arguments: Any, as_json: bool) -> "Included":

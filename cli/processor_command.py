@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.errors import NotFound, Refused
-from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
+from cli.option_group import with_options
+from cli.options import DEFAULT_URL, JsonOption, UrlOption
 from cli.output import emit, fields, note
-from cli.processor_call import BasePathOption, SuriOption, key_of, send, show_done
+from cli.processor_call import BasePathOption, OwnKey, send, show_done
 from cli.processor_money import app as money_app
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ app.add_typer(money_app)
 
 
 @app.command()
+@with_options(OwnKey)
 def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants it
     *,
     base: Annotated[str | None, typer.Option(help="Price of an execution: 0.01 is tokens, 500units units.")] = None,
@@ -40,11 +42,7 @@ def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants i
     label: Annotated[list[str] | None, typer.Option(help="A label such as eu-central; may be repeated.")] = None,
     consumer: Annotated[list[str] | None, typer.Option(help="Work only for this account; may be repeated.")] = None,
     everybody: Annotated[bool, typer.Option("--everybody", help="Work for all accounts again.")] = False,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
+    options: OwnKey,
 ) -> None:
     """Change what a processor offers; whatever is left out stays. This also ends a suspension."""
     from cli.accounts import account_of
@@ -61,8 +59,8 @@ def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants i
     changes: dict[str, Any] = {"requests_max": requests_max, "labels": None if label is None else tuple(label)}
     if consumer or everybody:
         changes["consumers"] = tuple(account_of(one, "consumer") for one in consumer or ())
-    with ChainClient.connect(url) as chain:
-        pair = key_of(chain, base_path, suri, password_file)
+    with ChainClient.connect(options.url) as chain:
+        pair = options.key(chain)
         before = advert_of(chain, pair.public)
         changed = {name: parse_amount(text, name) for name, text in prices.items() if text is not None}
         after = replace(
@@ -71,15 +69,15 @@ def advertise(  # noqa: PLR0913 - one argument for each option, as typer wants i
             capacity=replace(before.capacity, **given(capacity)),
             **given(changes),
         )
-        done = send(chain, pair, "advertise", after, as_json=as_json)
+        done = send(chain, pair, "advertise", after, as_json=options.as_json)
     document = {"processor": pair.address, "advert": plain(after)}
-    show_done(done, document, advert_fields(document["advert"]), as_json=as_json)
+    show_done(done, document, advert_fields(document["advert"]), as_json=options.as_json)
 
 
 @app.command()
 def status(
     processor: Annotated[
-        str | None, typer.Argument(help="A wallet, an address or a key [default: all processors].")
+        str | None, typer.Argument(help="A wallet, an address or a key.", show_default="all processors")
     ] = None,
     *,
     base_path: BasePathOption = None,
@@ -113,7 +111,8 @@ def status(
 
 
 @app.command()
-def pair(  # noqa: PLR0913 - one argument for each option, as typer wants it
+@with_options(OwnKey)
+def pair(
     *,
     manager: Annotated[
         str | None, typer.Option(help="Who manages it: a wallet or secret URI, which signs a proof.")
@@ -127,11 +126,7 @@ def pair(  # noqa: PLR0913 - one argument for each option, as typer wants it
     save: Annotated[Path | None, typer.Option(metavar="FILE", help="Only write the manager's proof there.")] = None,
     proof: Annotated[Path | None, typer.Option(metavar="FILE", help="Use the proof that was written there.")] = None,
     end: Annotated[bool, typer.Option("--end", help="End the pairing instead.")] = False,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
+    options: OwnKey,
 ) -> None:
     """Put a processor under a manager: the manager signs a proof, the processor submits it.
 
@@ -143,30 +138,30 @@ def pair(  # noqa: PLR0913 - one argument for each option, as typer wants it
     from cli.chain_client import ChainClient
 
     if end:
-        with ChainClient.connect(url) as chain:
-            key = key_of(chain, base_path, suri, password_file)
-            done = send(chain, key, "unpair", key.public, as_json=as_json)
-        show_done(done, {"processor": key.address, "manager": None}, as_json=as_json)
+        with ChainClient.connect(options.url) as chain:
+            key = options.key(chain)
+            done = send(chain, key, "unpair", key.public, as_json=options.as_json)
+        show_done(done, {"processor": key.address, "manager": None}, as_json=options.as_json)
         return
     if (manager is None) == (proof is None):
         raise Refused("a manager or a proof is needed", "--manager with a wallet, or --proof with a file")
-    with ChainClient.connect(url) as chain:
+    with ChainClient.connect(options.url) as chain:
         if manager is not None and save is not None and processor is not None:
             who = account_of(processor, "processor")
         else:
-            key = key_of(chain, base_path, suri, password_file)
+            key = options.key(chain)
             who = key.public
         if proof is not None:
             signed = pairing.read_proof(proof)
         else:
-            signed = pairing.sign_proof(chain, who, signer_of(manager or "", password_file, "manager"), minutes)
+            signed = pairing.sign_proof(chain, who, signer_of(manager or "", options.password_file, "manager"), minutes)
         if save is not None:
             pairing.write_proof(save, signed)
             document = {"proof": str(save), **pairing.proof_document(signed)}
-            emit(document, as_json=as_json, human=fields(document))
+            emit(document, as_json=options.as_json, human=fields(document))
             return
-        done = send(chain, key, "pair", signed, as_json=as_json)
-    show_done(done, {"processor": key.address, **pairing.proof_document(signed)}, as_json=as_json)
+        done = send(chain, key, "pair", signed, as_json=options.as_json)
+    show_done(done, {"processor": key.address, **pairing.proof_document(signed)}, as_json=options.as_json)
 
 
 def advert_of(chain: "ChainClient", who: bytes) -> "Advert":
@@ -199,16 +194,13 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 
 
 @app.command("webhook-secret")
+@with_options(OwnKey)
 def webhook_secret_(
     host: Annotated[
         str, typer.Argument(metavar="HOST", help="The receiver's host, with :port if it has one; or a URL.")
     ],
     *,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
+    options: OwnKey,
 ) -> None:
     """Print the secret by which a processor signs what it sends to a host, for whoever receives it there."""
     from urllib.parse import urlsplit
@@ -220,8 +212,11 @@ def webhook_secret_(
     place = urlsplit(target).netloc
     if not place or any(letter.isspace() for letter in host):
         raise Refused(f"host: {host!r} is no host", "write it as hooks.example.com or hooks.example.com:8443")
-    with ChainClient.connect(url) as chain:
-        pair = key_of(chain, base_path, suri, password_file)
+    with ChainClient.connect(options.url) as chain:
+        pair = options.key(chain)
     document = {"host": place, "processor": pair.address, "secret": webhook_secret(pair, target)}
-    emit(document, as_json=as_json, human=fields(document))
-    note("Whoever has it can sign as this processor towards this host: hand it to the receiver only.", as_json=as_json)
+    emit(document, as_json=options.as_json, human=fields(document))
+    note(
+        "Whoever has it can sign as this processor towards this host: hand it to the receiver only.",
+        as_json=options.as_json,
+    )

@@ -1,12 +1,14 @@
 """`heddle processor`: stakes, a manager's fleet, and the money between the two."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.option_group import with_options
 from cli.options import DEFAULT_URL, JsonOption, PasswordFileOption, UrlOption
 from cli.output import emit
-from cli.processor_call import BasePathOption, SuriOption, key_of, send, show_done
+from cli.processor_call import OwnKey, send, show_done
 
 if TYPE_CHECKING:
     from cli.chain_client import ChainClient
@@ -15,129 +17,105 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 AmountArgument = Annotated[str, typer.Argument(help="How much: 5 is tokens, 500units units.")]
-ManagerOption = Annotated[str, typer.Option("--manager", help="The manager, who signs: a wallet or secret URI.")]
+
+
+@dataclass(frozen=True)
+class Manager:
+    """The manager signs."""
+
+    manager: Annotated[str, typer.Option("--manager", help="The manager, who signs: a wallet or secret URI.")]
+    password_file: PasswordFileOption = None
+    url: UrlOption = DEFAULT_URL
+    as_json: JsonOption = False
+
+    def key(self) -> "Pair":
+        """Its key pair."""
+        from cli.accounts import signer_of
+
+        return signer_of(self.manager, self.password_file, "manager")
 
 
 @app.command()
-def stake(
-    amount: AmountArgument,
-    *,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(OwnKey)
+def stake(amount: AmountArgument, options: OwnKey) -> None:
     """Put more of a processor's money at stake: by its stake it is drawn for public jobs."""
     from cli.amounts import parse_amount
-    from cli.chain_client import ChainClient
 
-    units = parse_amount(amount)
-    with ChainClient.connect(url) as chain:
-        key = key_of(chain, base_path, suri, password_file)
-        done = send(chain, key, "stake", units, as_json=as_json)
-        show_done(done, stake_document(chain, key), as_json=as_json)
+    restake(options, "stake", parse_amount(amount))
 
 
 @app.command()
-def unstake(
-    amount: AmountArgument,
-    *,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(OwnKey)
+def unstake(amount: AmountArgument, options: OwnKey) -> None:
     """Take stake back: it counts no more at once, and unbonds before it can be withdrawn."""
     from cli.amounts import parse_amount
-    from cli.chain_client import ChainClient
 
-    units = parse_amount(amount)
-    with ChainClient.connect(url) as chain:
-        key = key_of(chain, base_path, suri, password_file)
-        done = send(chain, key, "unstake", units, as_json=as_json)
-        show_done(done, stake_document(chain, key), as_json=as_json)
+    restake(options, "unstake", parse_amount(amount))
 
 
 @app.command()
-def withdraw(
-    *,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(OwnKey)
+def withdraw(options: OwnKey) -> None:
     """Free the stake that has unbonded."""
+    restake(options, "withdraw_unbonded")
+
+
+def restake(options: OwnKey, name: str, *arguments: int) -> None:
+    """One call about the processor's stake, and the stake as it is then."""
     from cli.chain_client import ChainClient
 
-    with ChainClient.connect(url) as chain:
-        key = key_of(chain, base_path, suri, password_file)
-        done = send(chain, key, "withdraw_unbonded", as_json=as_json)
-        show_done(done, stake_document(chain, key), as_json=as_json)
+    with ChainClient.connect(options.url) as chain:
+        key = options.key(chain)
+        done = send(chain, key, name, *arguments, as_json=options.as_json)
+        show_done(done, stake_document(chain, key), as_json=options.as_json)
 
 
 @app.command()
-def deregister(
-    *,
-    base_path: BasePathOption = None,
-    suri: SuriOption = None,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
-) -> None:
+@with_options(OwnKey)
+def deregister(options: OwnKey) -> None:
     """Be a processor no more, and have the deposit back. Stop its node first, or it registers again."""
     from cli.chain_client import ChainClient
 
-    with ChainClient.connect(url) as chain:
-        key = key_of(chain, base_path, suri, password_file)
-        done = send(chain, key, "deregister", as_json=as_json)
-    show_done(done, {"processor": key.address}, as_json=as_json)
+    with ChainClient.connect(options.url) as chain:
+        key = options.key(chain)
+        done = send(chain, key, "deregister", as_json=options.as_json)
+    show_done(done, {"processor": key.address}, as_json=options.as_json)
 
 
 @app.command()
+@with_options(Manager)
 def sponsor(
     era_max: Annotated[str, typer.Argument(metavar="AMOUNT", help="At most so much an era; 0 ends it.")],
-    *,
-    manager: ManagerOption,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
+    options: Manager,
 ) -> None:
     """Pay the fees of all processors that a manager has: for their duties, and for nothing else."""
-    from cli.accounts import signer_of
     from cli.amounts import parse_amount
     from cli.chain_client import ChainClient
 
-    units, key = parse_amount(era_max), signer_of(manager, password_file, "manager")
-    with ChainClient.connect(url) as chain:
-        done = send(chain, key, "sponsor", units, as_json=as_json)
-    show_done(done, {"manager": key.address, "era_max": units}, as_json=as_json)
+    units, key = parse_amount(era_max), options.key()
+    with ChainClient.connect(options.url) as chain:
+        done = send(chain, key, "sponsor", units, as_json=options.as_json)
+    show_done(done, {"manager": key.address, "era_max": units}, as_json=options.as_json)
 
 
 @app.command()
+@with_options(Manager)
 def recover(
     processor: Annotated[str, typer.Argument(help="Whose money: a wallet, an address or a key.")],
     amount: AmountArgument,
-    *,
-    manager: ManagerOption,
-    password_file: PasswordFileOption = None,
-    url: UrlOption = DEFAULT_URL,
-    as_json: JsonOption = False,
+    options: Manager,
 ) -> None:
     """Move free balance of a processor to its manager. While it has work, a unit of stake stays with it."""
-    from cli.accounts import account_of, signer_of
+    from cli.accounts import account_of
     from cli.amounts import parse_amount
     from cli.chain_client import ChainClient
     from runtime import ss58
 
-    units, who = parse_amount(amount), account_of(processor, "processor")
-    key = signer_of(manager, password_file, "manager")
-    with ChainClient.connect(url) as chain:
-        done = send(chain, key, "recover_funds", who, units, as_json=as_json)
+    units, who, key = parse_amount(amount), account_of(processor, "processor"), options.key()
+    with ChainClient.connect(options.url) as chain:
+        done = send(chain, key, "recover_funds", who, units, as_json=options.as_json)
     document = {"processor": ss58.encode(who), "manager": key.address, "amount": units}
-    show_done(done, document, as_json=as_json)
+    show_done(done, document, as_json=options.as_json)
 
 
 @app.command("list")

@@ -16,7 +16,7 @@ from node.events import Finalised
 from node.metrics import Metrics, label_of
 from node.store.errors import UnknownBlock
 from pallets.balances import UNIT
-from pallets.escrow import Deposited, FeeBurned, Fined, Paid, Refunded
+from pallets.escrow.events import Deposited, FeeBurned, Fined, Paid, Refunded
 from pallets.jobs import events
 from pallets.jobs.failure import NodeLost, RunTimeout
 from pallets.matching.pallet import PlacementRejected

@@ -17,7 +17,7 @@ from typing import Any
 from node.benchmark_chain import FIRST_SLOT, SLOT_MS, BenchmarkChain, Signer, raw_verify_seconds
 from node.collecting import collect_seldom
 from pallets.balances import UNIT
-from pallets.jobs import types
+from pallets.jobs import destinations, types
 from pallets.jobs.bounds import CID_PREFIX
 from pallets.jobs.records import ExecutionState, JobSucceeded, SlotState
 from pallets.jobs.report import InlineOutput, Succeeded
@@ -156,7 +156,7 @@ def job_spec(start_ms: int, input_bytes: bytes) -> types.JobSpec:
         requirements=types.Requirements(),
         slots=1,
         reward=2 * UNIT,
-        destinations=(types.Chain(),),
+        destinations=(destinations.Chain(),),
         gas_per_delivery=0,
         verification=types.Trusted(),
         stake_multiple=0,

@@ -12,7 +12,7 @@ from pallets.agenda import Agenda
 from pallets.aura import Aura
 from pallets.balances import Balances
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.grandpa import Grandpa
 from pallets.jobs.pallet import Jobs
 from pallets.juries.pallet import Juries

@@ -77,7 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "refund",
         "what an ended job did not spend goes back to its payer",
-        "pallets/escrow.py",
+        "pallets/escrow/pallet.py",
         "refunded=ledger.refunded + left))",
         "refunded=ledger.refunded))",
         ("tests/unit/pallets/jobs/test_flow.py",),

@@ -10,9 +10,9 @@ from node.processor.destinations.sender import DestinationFailed, result_payload
 from node.processor.duties import Duties, Duty, Judged
 from node.processor.journal import AttemptKey, Journal
 from pallets.jobs.bounds import MESSAGE_BYTES_MAX
+from pallets.jobs.destinations import Chain as ChainDestination
 from pallets.jobs.failure import DeliveryFailed
 from pallets.jobs.report import Delivery, Failed, Outcome, Succeeded
-from pallets.jobs.types import Chain as ChainDestination
 from pallets.jobs.types import JobSpec
 from runtime.hashing import blake2b256
 

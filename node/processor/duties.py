@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 from node.chain import Chain
 from node.processor.journal import AttemptKey
+from pallets.jobs.destinations import Chain as ChainDestination
 from pallets.jobs.queries import duties_of
 from pallets.jobs.records import Execution, ExecutionState, Job, JobState, Slot, SlotState, Terms
-from pallets.jobs.types import Chain as ChainDestination
 from pallets.jobs.types import JobSpec, Trusted
 from pallets.verification.types import Entry, Late
 from runtime.heddle import Heddle

@@ -28,9 +28,10 @@ from node.processor.runtimes.spec import (
 from node.secrets.redaction import Redaction, with_secrets
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
+from pallets.jobs.destinations import Chain
 from pallets.jobs.modes import is_compared
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Outcome, Succeeded
-from pallets.jobs.types import Blob, BlobInput, Chain, InlineInput, JobSpec, Reexecution, RuntimeKind
+from pallets.jobs.types import Blob, BlobInput, InlineInput, JobSpec, Reexecution, RuntimeKind
 from pallets.verification.digests import result_digest, work_hash
 from runtime.hashing import HASH_BYTES, personal
 

@@ -5,7 +5,7 @@ Its editor, if it has one, may replace the script of executions to come.
 
 from dataclasses import replace
 
-from pallets.escrow import Pots
+from pallets.escrow.types import Pots
 from pallets.jobs import bounds, slots, terms
 from pallets.jobs.errors import (
     AlreadyPaused,

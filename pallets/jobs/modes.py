@@ -7,15 +7,7 @@ the same digest: a metered runtime, without requests to the network and without 
 
 from pallets.jobs.failure import AppError, CapabilityDenied, Failure, OutOfResources, Resource, ScriptInvalid
 from pallets.jobs.report import Failed, Outcome, Succeeded
-from pallets.jobs.types import (
-    Adaptive,
-    Credibility,
-    JobSpec,
-    OwnerAccept,
-    Quorum,
-    Reexecution,
-    RuntimeKind,
-)
+from pallets.jobs.types import Adaptive, Credibility, JobSpec, OwnerAccept, Quorum, Reexecution, RuntimeKind
 
 DETERMINISTIC_RUNTIMES = (RuntimeKind.WASM, RuntimeKind.JAVASCRIPT, RuntimeKind.PYTHON)
 COMPARED = (Quorum, Credibility, Adaptive, Reexecution)

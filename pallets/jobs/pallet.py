@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs import bounds, checks, ending, executions, lanes, settling, slots, terms
 from pallets.jobs.errors import (
     AgendaOverloaded,

@@ -10,7 +10,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-from pallets.escrow import Ledger
+from pallets.escrow.types import Ledger
 from pallets.jobs.records import Execution, Job, Result, Slot, SlotState
 from pallets.jobs.store import JobStore
 from pallets.jobs.types import JobSpec

@@ -9,10 +9,11 @@ from typing import Annotated
 
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs import bounds
 from pallets.jobs.errors import ERRORS, JobEnded, JobNotFound
 from pallets.jobs.events import EVENTS
+from pallets.jobs.fields import Label
 from pallets.jobs.queue import JobQueue, LaneRecord
 from pallets.jobs.records import (
     LIVE_STATES,
@@ -28,7 +29,7 @@ from pallets.jobs.records import (
 )
 from pallets.jobs.report import Succeeded
 from pallets.jobs.schedule import opens_ms
-from pallets.jobs.types import Blob, BlobInput, Competing, JobSpec, Label, PartsInput
+from pallets.jobs.types import Blob, BlobInput, Competing, JobSpec, PartsInput
 from pallets.processors.pallet import Processors
 from pallets.reputation import Reputation
 from pallets.system import System

@@ -1,6 +1,6 @@
 """What follows from a specification: the deposit and the deadlines, at registration and when the terms change."""
 
-from pallets.escrow import Pots
+from pallets.escrow.types import Pots
 from pallets.jobs.records import Job, JobState
 from pallets.jobs.schedule import opens_ms, retry_grace_slots, retry_horizon_ms, start_of
 from pallets.jobs.store import JOB_KIND, JobStore

@@ -10,16 +10,10 @@ from enum import Enum
 from typing import Annotated
 
 from pallets.jobs import bounds
-from runtime.scale import U8, U16, U32, U64, U128, Bounded, Fixed, SumType, variant
-from runtime.types import AccountId, Hash
-
-Cid = Annotated[bytes, Bounded(bounds.CID_BYTES_MAX)]
-Label = Annotated[str, Bounded(bounds.LABEL_BYTES_MAX)]
-Name = Annotated[str, Bounded(bounds.NAME_BYTES_MAX)]
-Url = Annotated[str, Bounded(bounds.URL_BYTES_MAX)]
-NameTag = Annotated[bytes, Fixed(16)]
-"""An environment name as the chain has it: a keyed hash that only holders of the job's secret key can recompute."""
-Accounts = Annotated[tuple[AccountId, ...], Bounded(bounds.PROCESSORS_LISTED_MAX)]
+from pallets.jobs.destinations import Destination
+from pallets.jobs.fields import Accounts, Cid, Label, Name, NameTag
+from runtime.scale import U8, U16, U32, U64, U128, Bounded, SumType, variant
+from runtime.types import AccountId
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,104 +180,6 @@ class Single(Assignment):
 @dataclass(frozen=True, slots=True)
 class Competing(Assignment):
     """Processors compete for each execution."""
-
-
-class BitcoinNetwork(Enum):
-    """Which chain of the Bitcoin family."""
-
-    MAINNET = 0
-    TESTNET = 1
-    REGTEST = 2
-    LITECOIN_REGTEST = 3
-
-
-class Destination(SumType):
-    """Where the output goes."""
-
-    __slots__ = ()
-
-
-@variant(0)
-@dataclass(frozen=True, slots=True)
-class Chain(Destination):
-    """Heddle itself: digest and inline output on chain, a larger output as a blob. Always done."""
-
-
-@variant(1)
-@dataclass(frozen=True, slots=True)
-class Webhook(Destination):
-    """An HTTP endpoint, by the rules of Standard Webhooks."""
-
-    url: Url
-
-
-@variant(2)
-@dataclass(frozen=True, slots=True)
-class Ethereum(Destination):
-    """A contract's `fulfill` on a chain with the Ethereum virtual machine."""
-
-    chain_id: U64
-    contract: Annotated[bytes, Fixed(20)]
-    gas_max: U64
-
-
-@variant(3)
-@dataclass(frozen=True, slots=True)
-class Tezos(Destination):
-    """A contract's entry point on Tezos."""
-
-    contract: Label | None
-    entrypoint: Label
-
-
-@variant(4)
-@dataclass(frozen=True, slots=True)
-class Bitcoin(Destination):
-    """The digest in an OP_RETURN output."""
-
-    network: BitcoinNetwork
-
-
-@variant(5)
-@dataclass(frozen=True, slots=True)
-class Substrate(Destination):
-    """`fulfill` on the chain with this genesis hash."""
-
-    genesis_hash: Hash
-    pallet: Label
-
-
-@variant(6)
-@dataclass(frozen=True, slots=True)
-class Ipfs(Destination):
-    """A file pinned in IPFS."""
-
-    api_url: Url
-
-
-@variant(7)
-@dataclass(frozen=True, slots=True)
-class ObjectStore(Destination):
-    """An object in an S3 bucket."""
-
-    endpoint_url: Url
-    bucket: Name
-
-
-@variant(8)
-@dataclass(frozen=True, slots=True)
-class FederatedLearning(Destination):
-    """An update to a federated learning server."""
-
-    url: Url
-
-
-@variant(9)
-@dataclass(frozen=True, slots=True)
-class Solana(Destination):
-    """An instruction to a program on Solana."""
-
-    program: Annotated[bytes, Fixed(32)]
 
 
 class Verification(SumType):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from pallets.jobs import bounds
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.errors import (
     DurationPastInterval,
     EndBeforeStart,
@@ -28,7 +29,6 @@ from pallets.jobs.types import (
     Attested,
     Blob,
     BlobInput,
-    Chain,
     Competing,
     Credibility,
     Fallback,
@@ -43,7 +43,6 @@ from pallets.jobs.types import (
     Reexecution,
     RuntimeKind,
     UpstreamInput,
-    Webhook,
 )
 from pallets.jobs.validate_life import check_life
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs import credibility
 from pallets.jobs.modes import bond_multiple, is_compared
 from pallets.jobs.records import Job, JobState, Slot, SlotState

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pallets.agenda import Agenda
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs import slots
 from pallets.jobs.bounds import SLOTS_MAX
 from pallets.jobs.records import SlotState

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from pallets.jobs.types import Accounts, Architecture, Label, RuntimeKind
+from pallets.jobs.fields import Accounts, Label
+from pallets.jobs.types import Architecture, RuntimeKind
 from pallets.processors.calendar import Capacity
 from runtime.scale import U8, U32, U64, U128, Bounded
 from runtime.types import AccountId

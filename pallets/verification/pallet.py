@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs.bounds import REFERENCE_BYTES_MAX, REPLICAS_MAX
 from pallets.jobs.errors import NotOwner
 from pallets.jobs.modes import commits

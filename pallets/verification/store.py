@@ -6,7 +6,7 @@ from dataclasses import replace
 from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import Beacon
-from pallets.escrow import Escrow
+from pallets.escrow.pallet import Escrow
 from pallets.jobs.records import Execution, ExecutionState
 from pallets.jobs.store import JobStore
 from pallets.jobs.types import JobSpec, OwnerAccept

@@ -7,7 +7,7 @@ by a final verdict alone, or by a deterministic commitment that stays closed for
 from dataclasses import replace
 
 from pallets.balances import HoldReason
-from pallets.escrow import BondKey
+from pallets.escrow.types import BondKey
 from pallets.jobs import settling, slots
 from pallets.jobs.failure import Failure, Mismatch, NoAgreement, NotRevealed
 from pallets.jobs.modes import is_compared, is_deterministic

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from node.keys.pair import dev_pair, from_uri
-from pallets.jobs.types import Capabilities, Chain, JobSpec, RuntimeKind, Webhook
+from pallets.jobs.destinations import Chain, Webhook
+from pallets.jobs.types import Capabilities, JobSpec, RuntimeKind
 from runtime.chain_spec import local_spec
 from runtime.dev_accounts import dev_validator
 from tests.helpers.http_receiver import Receiver, Reply, Seen, receiver

@@ -11,7 +11,7 @@ import pytest
 
 from node.keys.pair import dev_pair, from_uri
 from pallets.balances import TREASURY, Burned, Issued
-from pallets.escrow import Paid
+from pallets.escrow.events import Paid
 from pallets.jobs.types import RuntimeKind
 from pallets.transaction_payment import AUTHOR_PERCENT, TransactionFeePaid
 from runtime.chain_spec import local_spec

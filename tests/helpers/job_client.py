@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from node.blobs import parse_cid
 from node.keys.pair import Pair
+from pallets.jobs.destinations import Chain
 from pallets.jobs.types import (
     NO_CAPABILITIES,
     RETRY_DEFAULT,
     TIMEOUTS_DEFAULT,
     Blob,
-    Chain,
     Immutable,
     InlineInput,
     JobSpec,

@@ -9,8 +9,8 @@ from nacl.signing import SigningKey
 from pallets.agenda import Agenda
 from pallets.balances import Balances
 from pallets.beacon import MIX_HISTORY, Beacon
-from pallets.escrow import Escrow
-from pallets.jobs import types
+from pallets.escrow.pallet import Escrow
+from pallets.jobs import destinations, types
 from pallets.jobs.pallet import Jobs
 from pallets.jobs.records import Execution, Job, Slot, SlotState
 from pallets.jobs.report import Failed, InlineOutput, Outcome, Succeeded
@@ -342,7 +342,7 @@ def job_spec(start_ms: int) -> types.JobSpec:
         requirements=types.Requirements(),
         slots=2,
         reward=2 * HDL,
-        destinations=(types.Chain(),),
+        destinations=(destinations.Chain(),),
         gas_per_delivery=0,
         verification=types.Trusted(),
         stake_multiple=0,

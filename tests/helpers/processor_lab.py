@@ -23,7 +23,7 @@ from node.processor.runtimes.spec import RunSpec, check_spec
 from node.processor.submitter import Submitter
 from node.processor.vault import Vault
 from node.processor.watcher import Watcher
-from pallets.jobs import types
+from pallets.jobs import destinations, types
 from pallets.processors.calendar import Capacity
 from pallets.processors.types import FREE, Advert
 from runtime.hashing import blake2b256
@@ -189,7 +189,7 @@ class ProcessorLab(Lab):
             requirements=types.Requirements(),
             slots=1,
             reward=2 * UNIT,
-            destinations=(types.Chain(),),
+            destinations=(destinations.Chain(),),
             gas_per_delivery=0,
             verification=types.Trusted(),
             stake_multiple=0,

@@ -17,6 +17,7 @@ from node.node import Node
 from node.pool import PoolError, Status
 from node.transactions import TransactionUpdate
 from pallets.jobs import types
+from pallets.jobs.destinations import Chain, Destination, Webhook
 from runtime.errors import InvalidTransaction
 from runtime.extrinsic import SigningContext, sign_extrinsic
 from runtime.hashing import blake2b256
@@ -108,9 +109,9 @@ def drawn_job(random: Random, script: types.Blob, now_ms: int) -> types.JobSpec:
     interval_ms = random.choice((20_000, 30_000))
     start_ms = now_ms + random.randrange(5_000, 15_000)
     count = random.randint(1, 3)
-    destinations: tuple[types.Destination, ...] = (types.Chain(),)
+    destinations: tuple[Destination, ...] = (Chain(),)
     if random.random() < 0.5:
-        destinations += (types.Webhook(WEBHOOK),)
+        destinations += (Webhook(WEBHOOK),)
     return types.JobSpec(
         script=script,
         runtime=types.RuntimeKind.WASM,

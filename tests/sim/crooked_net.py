@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from pallets.escrow import BondPaid, Forfeited
+from pallets.escrow.events import BondPaid, Forfeited
 from pallets.jobs import types
 from pallets.jobs.modes import is_compared
 from pallets.jobs.records import LIVE_STATES, ExecutionState, JobState

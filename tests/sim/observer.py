@@ -16,7 +16,7 @@ from node.events import EventHub, Finalised, Imported
 from node.network.port import Kind, Notification
 from node.node import Node
 from node.processor.runtimes.spec import JobContext
-from pallets.escrow import BondPaid, Forfeited
+from pallets.escrow.events import BondPaid, Forfeited
 from pallets.jobs.events import ExecutionAccepted, JobDone, JobRegistered
 from pallets.jobs.report import Outcome, Succeeded
 from pallets.juries.events import JurorSettled, RungEnded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pallets.escrow import Ledger
+from pallets.escrow.types import Ledger
 from pallets.jobs.events import JobAssigned, JobDone, JobMatched, JobRegistered, JobReopened
 from pallets.jobs.records import LIVE_STATES, JobCancelled, JobEnd, JobExpired, JobFailed, JobState, JobSucceeded
 from pallets.secrets.pallet import PREKEY_DEPOSIT

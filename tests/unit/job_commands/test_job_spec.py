@@ -8,9 +8,9 @@ from cli.errors import NotFound, Refused
 from cli.job_secrets import keep_key, kept_key
 from cli.job_spec import check_draft, environment_values, read_job
 from node.keys.pair import dev_pair
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.types import (
     Adaptive,
-    Chain,
     Credibility,
     InlineInput,
     Known,
@@ -21,7 +21,6 @@ from pallets.jobs.types import (
     Reexecution,
     RuntimeKind,
     Verification,
-    Webhook,
 )
 from pallets.secrets.contexts import name_tag
 from runtime.heddle import Heddle

@@ -17,7 +17,7 @@ from runtime.heddle import Heddle
 def test_every_command_makes_a_call_that_exists() -> None:
     """The pallet and call that each command names are in the composed runtime, with the job as first argument."""
     source = Path(owner.__file__).read_text()
-    named = re.findall(r'perform\(job, signing, "(\w+)", "(\w+)"', source)
+    named = re.findall(r'perform\(job, options, "(\w+)", "(\w+)"', source)
     runtime = Heddle()
     assert len(named) == len(owner.app.registered_commands)
     for pallet, name in named:

@@ -15,8 +15,9 @@ from node.processor.executor import Executor, Work
 from node.processor.runtimes.outcome import AppError, Outcome
 from node.processor.runtimes.pool import RuntimePool
 from node.processor.runtimes.spec import LANGUAGES
+from pallets.jobs.destinations import Webhook
 from pallets.jobs.schedule import executions_of
-from pallets.jobs.types import JobSpec, Quorum, RuntimeKind, Webhook
+from pallets.jobs.types import JobSpec, Quorum, RuntimeKind
 from tests.helpers.counterparts import need_native
 from tests.helpers.heddle_command import Heddle as User
 from tests.helpers.http_receiver import Reply, receiver

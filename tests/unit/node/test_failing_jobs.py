@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from pallets.balances import TREASURY
-from pallets.jobs import types
+from pallets.jobs import destinations, types
 from pallets.jobs.errors import Field
 from pallets.jobs.validate import check_supported
 from runtime.errors import DispatchErrorValue, ModuleValue
@@ -31,9 +31,9 @@ def verified(verification: types.Verification) -> types.JobSpec:
     return replace(GOOD, verification=verification)
 
 
-def delivered(destination: types.Destination) -> types.JobSpec:
+def delivered(destination: destinations.Destination) -> types.JobSpec:
     """The job with another destination."""
-    return replace(GOOD, destinations=(types.Chain(), destination))
+    return replace(GOOD, destinations=(destinations.Chain(), destination))
 
 
 RULES: dict[str, tuple[types.JobSpec, str]] = {
@@ -57,14 +57,14 @@ UNSUPPORTED: dict[Field, list[types.JobSpec]] = {
     Field.INPUT: [replace(GOOD, input=types.UpstreamInput(1))],
     Field.ATTESTATION: [replace(GOOD, processors=types.Public(0, attested_only=True))],
     Field.DESTINATIONS: [
-        delivered(types.Ethereum(1, bytes(20), 1)),
-        delivered(types.Tezos(None, "fulfill")),
-        delivered(types.Bitcoin(types.BitcoinNetwork.REGTEST)),
-        delivered(types.Substrate(bytes(32), "Jobs")),
-        delivered(types.Ipfs("http://127.0.0.1:5001")),
-        delivered(types.ObjectStore("http://127.0.0.1:9000", "results")),
-        delivered(types.FederatedLearning("http://127.0.0.1:8080")),
-        delivered(types.Solana(bytes(32))),
+        delivered(destinations.Ethereum(1, bytes(20), 1)),
+        delivered(destinations.Tezos(None, "fulfill")),
+        delivered(destinations.Bitcoin(destinations.BitcoinNetwork.REGTEST)),
+        delivered(destinations.Substrate(bytes(32), "Jobs")),
+        delivered(destinations.Ipfs("http://127.0.0.1:5001")),
+        delivered(destinations.ObjectStore("http://127.0.0.1:9000", "results")),
+        delivered(destinations.FederatedLearning("http://127.0.0.1:8080")),
+        delivered(destinations.Solana(bytes(32))),
     ],
     Field.GAS: [replace(GOOD, gas_per_delivery=1)],
     Field.VERIFICATION: [

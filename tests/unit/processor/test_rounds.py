@@ -10,9 +10,10 @@ import pytest
 import trio
 
 from pallets.balances import HoldReason
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.failure import NoAgreement
 from pallets.jobs.records import ExecutionState, JobFailed, JobState
-from pallets.jobs.types import Capabilities, Chain, JobSpec, OwnerAccept, Quorum, Reexecution, Webhook
+from pallets.jobs.types import Capabilities, JobSpec, OwnerAccept, Quorum, Reexecution
 from pallets.verification.events import LateRevealed
 from pallets.verification.types import RoundState
 from tests.helpers.chain_lab import UNIT

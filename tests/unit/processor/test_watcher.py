@@ -14,11 +14,12 @@ from trio.testing import wait_all_tasks_blocked
 from node.processor.delivery import delivery_id
 from node.processor.journal import AttemptKey
 from node.processor.runs import AHEAD_SLOTS
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.events import AttemptFailed, ExecutionProgressed, SlotVacated
 from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState
 from pallets.jobs.schedule import RUN_GRACE_SLOTS
-from pallets.jobs.types import Blob, Chain, Resources, RuntimeKind, Webhook
+from pallets.jobs.types import Blob, Resources, RuntimeKind
 from tests.helpers.processor_lab import OWNER, PAIR, ProcessorLab
 
 HOOK = "http://example.com/hook"

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pallets.escrow import Pots
+from pallets.escrow.types import Pots
 from runtime import records
 from runtime.records import replace
 

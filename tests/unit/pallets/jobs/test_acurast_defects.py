@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pallets.balances import HoldReason
-from pallets.escrow import PAYABLE_ACCOUNT
+from pallets.escrow.types import PAYABLE_ACCOUNT
 from pallets.jobs import types
 from pallets.jobs.events import AttemptFailed, SlotVacated
 from pallets.jobs.failure import AckTimeout, AppError, NodeLost

@@ -3,7 +3,8 @@
 import pytest
 
 from pallets.balances import HoldReason
-from pallets.escrow import PAYABLE_ACCOUNT, BondNotAvailable
+from pallets.escrow.errors import BondNotAvailable
+from pallets.escrow.types import PAYABLE_ACCOUNT
 from pallets.jobs import types
 from pallets.processors.types import Pricing
 from tests.helpers.job_world import ALICE, HDL, MATCHER, PROCESSORS, World, account

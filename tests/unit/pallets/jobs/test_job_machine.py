@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pallets.balances import HoldReason
-from pallets.escrow import Deposited, FeeBurned, Ledger, Paid, Refunded
+from pallets.escrow.events import Deposited, FeeBurned, Paid, Refunded
+from pallets.escrow.types import Ledger
 from pallets.jobs import events, types
 from pallets.jobs.failure import AppError, Declined, Failure, InputUnavailable, OutOfResources, Resource, ScriptInvalid
 from pallets.jobs.queries import executions_of

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pallets.balances import HoldReason
-from pallets.escrow import DepositNotAvailable
+from pallets.escrow.errors import DepositNotAvailable
 from pallets.jobs import bounds, errors, types
 from pallets.jobs.events import JobExtended, JobPaused, JobResumed, SlotVacated
 from pallets.jobs.failure import Paused

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pallets.escrow import DepositNotAvailable
+from pallets.escrow.errors import DepositNotAvailable
 from pallets.jobs import errors, types
 from pallets.jobs.events import AttemptFailed, JobPreempted, SlotVacated
 from pallets.jobs.failure import Preempted

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pallets.escrow import DepositNotAvailable
-from pallets.jobs import bounds, errors, types
+from pallets.escrow.errors import DepositNotAvailable
+from pallets.jobs import bounds, destinations, errors, types
 from pallets.jobs.errors import Field, NotYetSupported, OutOfBounds
 from pallets.jobs.records import JobState
 from runtime.errors import PalletError
@@ -72,8 +72,8 @@ NOT_YET: list[tuple[Field, Change]] = [
     (Field.RUNTIME, field(runtime=types.RuntimeKind.CONTAINER)),
     (Field.INPUT, field(input=types.UpstreamInput(3))),
     (Field.ATTESTATION, field(processors=types.Public(0, attested_only=True))),
-    (Field.DESTINATIONS, field(destinations=(types.Ethereum(1, bytes(20), 100_000),))),
-    (Field.DESTINATIONS, field(destinations=(types.Chain(), types.Ipfs("http://127.0.0.1:5001")))),
+    (Field.DESTINATIONS, field(destinations=(destinations.Ethereum(1, bytes(20), 100_000),))),
+    (Field.DESTINATIONS, field(destinations=(destinations.Chain(), destinations.Ipfs("http://127.0.0.1:5001")))),
     (Field.GAS, field(gas_per_delivery=1)),
     (Field.VERIFICATION, field(verification=types.Attested())),
     (Field.VERIFICATION, field(verification=types.Proof(b"key"))),
@@ -123,7 +123,7 @@ PAST: list[tuple[Field, Change]] = [
     (Field.INSTANT_MATCH, field(slots=1, assignment=types.Single((types.InstantMatch(PROCESSORS[0], 60_001),)))),
     (Field.PRIORITY, field(queue=types.Queue(priority=bounds.PRIORITY_MAX + 1))),
     (Field.REPUTATION, field(processors=types.Public(1_000_001, attested_only=False))),
-    (Field.DESTINATIONS, field(destinations=(types.Webhook("ftp://example.org"),))),
+    (Field.DESTINATIONS, field(destinations=(destinations.Webhook("ftp://example.org"),))),
     (Field.ENVIRONMENT, sealed(())),
     (Field.ENVIRONMENT, sealed((TAG, TAG))),
     (Field.SECRETS, part("capabilities", secrets=(TAG,))),
@@ -206,7 +206,7 @@ ALLOWED: list[Change] = [
     part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MIN, queue_ms=bounds.QUEUE_MS_MIN),
     part("timeouts", acknowledge_slots=bounds.ACKNOWLEDGE_SLOTS_MAX, queue_ms=bounds.QUEUE_MS_MAX),
     part("resources", memory_bytes=bounds.MEMORY_BYTES_MAX, fuel=bounds.FUEL_MAX, storage_bytes=0),
-    field(destinations=(types.Chain(), types.Webhook("https://example.org/hook"))),
+    field(destinations=(destinations.Chain(), destinations.Webhook("https://example.org/hook"))),
     field(destinations=()),
     field(stake_multiple=bounds.STAKE_MULTIPLE_MIN),
     field(stake_multiple=bounds.STAKE_MULTIPLE_MAX),

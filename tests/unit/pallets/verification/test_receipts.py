@@ -1,9 +1,10 @@
 """Receipts of results that were delivered after their judgment."""
 
+from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.errors import UnknownDestination
 from pallets.jobs.records import ExecutionState
 from pallets.jobs.report import Delivery
-from pallets.jobs.types import Chain, Quorum, Trusted, Webhook
+from pallets.jobs.types import Quorum, Trusted
 from pallets.verification import errors
 from pallets.verification.events import Delivered
 from tests.helpers.job_world import PROCESSORS, World

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pallets.escrow import Forfeited
+from pallets.escrow.events import Forfeited
 from pallets.jobs import types
 from pallets.jobs.failure import AppError
 from pallets.jobs.records import ExecutionState, SlotState
