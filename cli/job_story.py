@@ -22,6 +22,8 @@ ENDS = {
     "ExecutionRejected": "rejected",
     "ExecutionCancelled": "cancelled",
 }
+JOB_ENDED = "its job ended"
+TOO_LATE = "it would have come too late to count"
 STEPS = {
     "ExecutionStarted": "running",
     "ExecutionProgressed": "running",
@@ -87,6 +89,7 @@ def attempts_of(events: Sequence[Event]) -> list[Attempt]:
     """Every attempt, by slot, execution and attempt."""
     attempts: dict[tuple[int, int, int], Attempt] = {}
     begun_ms = events[0]["time_ms"] if events else 0
+    done_ms = next((event["time_ms"] for event in events if event["event"] == "JobDone"), None)
     for event in events:
         about = event["fields"]
         if not {"slot", "execution", "attempt"} <= set(about):
@@ -94,6 +97,8 @@ def attempts_of(events: Sequence[Event]) -> list[Attempt]:
         key = (about["slot"], about["execution"], about["attempt"])
         before = attempts.get(key) or Attempt(*key)
         attempts[key] = _after(before, event["event"], about, event["time_ms"] - begun_ms, begun_ms)
+        if event["event"] == "ExecutionCancelled":
+            attempts[key] = replace(attempts[key], reason=JOB_ENDED if event["time_ms"] == done_ms else TOO_LATE)
     return [attempts[key] for key in sorted(attempts)]
 
 
@@ -110,7 +115,8 @@ def _after(attempt: Attempt, name: str, about: dict[str, Any], now_ms: int, begu
         state = "failed" if about["final"] else "failed, tried again"
         return replace(attempt, state=state, ended_ms=now_ms, reason=reason)
     if name in ENDS:
-        return replace(attempt, state=ENDS[name], ended_ms=now_ms, paid=about.get("paid", 0))
+        reason = failure_text(about["failure"]) if "failure" in about else ""
+        return replace(attempt, state=ENDS[name], ended_ms=now_ms, reason=reason, paid=about.get("paid", 0))
     return replace(attempt, state=STEPS.get(name, attempt.state))
 
 

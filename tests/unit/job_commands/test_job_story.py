@@ -3,7 +3,7 @@
 from typing import Any
 
 from cli.job_reasons import REASONS, explained
-from cli.job_story import attempts_of, movements_of, sums_of
+from cli.job_story import JOB_ENDED, attempts_of, movements_of, sums_of
 from node.rpc.api.job_json import event_of_job
 from pallets.jobs import types
 from pallets.jobs.failure import AppError
@@ -67,6 +67,45 @@ def test_every_attempt_is_told_with_its_processor_times_and_reason() -> None:
         assert one.started_ms is not None
         assert one.ended_ms is not None
         assert one.due_ms <= one.started_ms < one.ended_ms
+
+
+def judged(*lies: int) -> ToldWorld:
+    """A quorum of two of three whose results may differ, where the slots of `lies` show another result."""
+    world = ToldWorld()
+    for who in PROCESSORS[:3]:
+        world.offer_capacity(who)
+    granted = types.Capabilities(("example.com",), (), storage=False, sign=False)
+    spec = world.spec(slots=3, verification=types.Quorum(2), capabilities=granted)
+    world.assign(job := world.register(ALICE, spec), *PROCESSORS[:3])
+    outcomes = [world.found(job, output=b"a lie") if slot in lies else world.found(job) for slot in range(3)]
+    for slot, outcome in enumerate(outcomes):
+        world.compute(job, 0, slot, outcome)
+    world.slots(10)
+    for slot, outcome in enumerate(outcomes):
+        world.reveal_result(job, 0, slot, outcome)
+    world.note(None)
+    return world
+
+
+def test_a_result_that_was_not_taken_is_told_with_its_reason() -> None:
+    """Two agree and are paid; the third is rejected, for its mismatch."""
+    attempts = attempts_of(judged(2).told)
+    assert [(one.slot, one.state, one.reason) for one in attempts] == [
+        (0, "accepted", ""),
+        (1, "accepted", ""),
+        (2, "rejected", "Mismatch"),
+    ]
+
+
+def test_what_ended_with_its_job_says_so() -> None:
+    """The owner cancels while an execution runs: no attempt is without its reason."""
+    world = ToldWorld()
+    world.offer_capacity(PROCESSORS[0])
+    world.assign(job := world.register(ALICE, world.spec(slots=1)), PROCESSORS[0])
+    world.start(job, 0, 0)
+    world.call("Jobs", "cancel", ALICE, job)
+    world.note(None)
+    assert [(one.state, one.reason) for one in attempts_of(world.told)] == [("cancelled", JOB_ENDED)]
 
 
 def test_the_movements_add_up_to_the_ledger() -> None:
