@@ -27,7 +27,7 @@ from pallets.jobs.schedule import executions_of, first_from, start_of
 from pallets.jobs.slots import HELD
 from pallets.jobs.store import WHOLE_JOB, JobStore
 from pallets.jobs.types import Blob, Competing, Editor, JobSpec, PartsInput
-from pallets.jobs.validate import check_script_blob
+from pallets.jobs.validate import check_script_blob, check_verification
 from runtime.pallet import Signed, call
 from runtime.scale import U64, U128
 from runtime.types import AccountId
@@ -144,7 +144,7 @@ class ConsumerCalls(JobStore):
         end_ms = longer.schedule.end_ms
         if isinstance(spec.input, PartsInput):
             raise OutOfBounds(Field.INPUT)
-        if record.closed_slots:
+        if record.closed_slots or record.fell_back:
             raise ExtensionTooLate
         if end_ms > self.system.now_ms + bounds.HORIZON_MS:
             raise EndPastHorizon
@@ -153,6 +153,7 @@ class ConsumerCalls(JobStore):
         count = executions_of(longer.schedule)
         if count > bounds.EXECUTIONS_MAX or count * spec.slots > bounds.EXECUTIONS_TIMES_SLOTS_MAX:
             raise TooManyExecutions
+        check_verification(longer, count)
         return count
 
     def _own(self, who: bytes, id: int) -> Job:

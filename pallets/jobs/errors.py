@@ -268,7 +268,7 @@ class NotPaused(PalletError):
 
 
 class ExtensionTooLate(PalletError):
-    """A slot of the job has had its last execution already."""
+    """A slot of the job has had its last execution already, or the job has fallen back."""
 
     index = 36
 

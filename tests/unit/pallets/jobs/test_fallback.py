@@ -4,6 +4,7 @@ from typing import Any
 
 from pallets.balances import HoldReason
 from pallets.jobs import types
+from pallets.jobs.errors import ExtensionTooLate
 from pallets.jobs.events import JobFellBack
 from pallets.jobs.failure import AppError, ScriptInvalid
 from pallets.jobs.queries import open_jobs
@@ -142,4 +143,17 @@ def test_a_paused_job_falls_back_and_waits() -> None:
     assert open_jobs(world.jobs) == []
     world.call("Jobs", "resume", ALICE, job)
     assert open_jobs(world.jobs) == [job]
+    world.check()
+
+
+def test_a_fallback_is_not_extended() -> None:
+    """It runs once, and its results are counted against that: more of them would make the job fail by succeeding."""
+    world = ready()
+    job = failed(world)
+    world.assign(job, TWO)
+    mark = world.state.mark()
+    assert world.refuses("Jobs", "extend", ALICE, job, world.system.now_ms + 10**6) is ExtensionTooLate
+    assert world.state.mark() == mark
+    world.run(job, 2, 0)
+    assert world.job(job).end == JobSucceeded()
     world.check()

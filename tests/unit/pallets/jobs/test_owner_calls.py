@@ -308,3 +308,17 @@ def test_a_pause_outlasts_an_outage_of_the_chain() -> None:
     world.slots(1, gap=30_000_000 // SLOT_MS)
     assert world.slot(job, 0).processor == ONE
     world.check()
+
+
+def test_an_extension_keeps_to_the_rules_of_the_mode() -> None:
+    """A week to doubt a single result is well; with more executions so many would wait that the slots run full."""
+    world = ready()
+    mode = types.OwnerAccept(bounds.WINDOW_MS_MAX)
+    single = interval(world, 1, verification=mode)
+    end_ms = world.jobs.specs.get(single).schedule.end_ms
+    mark = world.state.mark()
+    assert world.refuses("Jobs", "extend", ALICE, single, end_ms + 10**6) is errors.OutOfBounds
+    assert world.state.mark() == mark
+    short = interval(world, 1, verification=types.OwnerAccept(bounds.WINDOW_MS_MIN))
+    world.call("Jobs", "extend", ALICE, short, end_ms + 10**6)
+    world.check()
