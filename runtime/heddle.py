@@ -40,7 +40,7 @@ SPEC_NAME = "heddle"
 MIN_SPEC, MAX_SPEC = 1, 1
 """The spec versions whose rules this code holds (spec/chain.md (d))."""
 TRANSACTION_VERSION = 1
-SLOT_MS_MIN, SLOT_MS_MAX = 100, 60_000
+SLOT_MS_MIN, SLOT_MS_MAX = 300, 60_000
 """A block of a shorter slot has no room for the heaviest call."""
 
 

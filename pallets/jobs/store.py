@@ -45,7 +45,9 @@ SLOT_KIND = 2
 SLOT_BITS = 6
 """The agenda's id of a slot is job · 64 + slot."""
 REASONS_MAX = 64
-WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=8 * bounds.SLOTS_MAX)
+KEYS_PER_SLOT = 10 + bounds.LIVE_PER_SLOT_MAX
+"""Slot, lease, bond, balance, holds, checkpoints, reputation, agenda; and each live execution."""
+WHOLE_JOB = Cost(reads=8 * bounds.SLOTS_MAX, writes=KEYS_PER_SLOT * bounds.SLOTS_MAX)
 """The worst case of nearly every call: what is due may end the job, with all its slots, leases and bonds."""
 
 LaneKey = tuple[bytes, str]

@@ -266,10 +266,10 @@ def fill(made: DictChain, call: RuntimeCall, count_max: int) -> int:
 
 def test_the_weight_of_normal_calls_is_limited() -> None:
     """Normal calls fill three quarters of the weight of a block and no more."""
-    made = new_chain(slot_ms=100)
+    made = new_chain(slot_ms=300)
     open_block(made, FIRST)
     weight = transfer(made).weight_ps + 100_000_000
-    fitted = fill(made, transfer(made), 200)
+    fitted = fill(made, transfer(made), 600)
     assert fitted == made.authoring.budget.normal_max_ps // weight
 
 

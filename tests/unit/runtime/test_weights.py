@@ -1,14 +1,18 @@
 """Weights: what calls declare covers what they touch, and the unused part comes back."""
 
+from dataclasses import replace
 from functools import partial
 
 from node.keys.pair import dev_pair
-from pallets.jobs.types import RuntimeKind
+from pallets.jobs.bounds import LIVE_PER_SLOT_MAX
+from pallets.jobs.types import InstantMatch, Lane, Queue, RuntimeKind, Schedule, Single
+from pallets.processors.calendar import Capacity
 from runtime.chain_spec import local_spec
 from runtime.dev_accounts import dev_validator
-from runtime.weight import cost_ps
+from runtime.heddle import SLOT_MS_MIN
+from runtime.weight import BASE_EXTRINSIC_PS, BlockBudget, cost_ps
 from tests.helpers.dict_chain import DictChain
-from tests.helpers.job_world import ALICE, MATCHER, World, account
+from tests.helpers.job_world import ADVERT, ALICE, MATCHER, SCRIPT, World, account
 
 SLOTS = 64
 HDL = 10**12
@@ -64,6 +68,61 @@ def test_the_heaviest_job_stays_within_the_declared_weights() -> None:
         weight = world.runtime.definition(pallet, name).weight_ps
         if isinstance(weight, int):
             assert weight >= cost_ps(reads=0, writes=keys), f"{label} changed {keys} keys"
+
+
+def test_the_end_of_a_job_pays_for_every_run_that_it_cuts_short() -> None:
+    """64 slots with four runs each, all with a checkpoint, next in a lane: cancelled, or lost to the last one."""
+    lane = Lane("sequence", 1)
+    for name in ("cancel", "poke"):
+        world = MeasuringWorld()
+        roomy = replace(ADVERT, capacity=Capacity(1 << 40, 1 << 40, 8))
+        processors = [account(f"processor number {number}") for number in range(SLOTS)]
+        for processor in processors:
+            world.balances.issue(processor, 10_000 * HDL)
+            world.offer_capacity(processor, roomy)
+        start = world.system.now_ms + 5_000
+        schedule = Schedule(start, start + 5 * 11_000, 11_000, 10_000, 60_000)
+        job = world.register(spec=world.spec(slots=SLOTS, schedule=schedule, queue=Queue(lane=lane)))
+        world.register(spec=world.spec(queue=Queue(lane=lane)))
+        world.slots(3)
+        placements = tuple(world.placement(number, who) for number, who in enumerate(processors))
+        world.call("Matching", "propose", MATCHER, job, placements)
+        world.until(partial(matched, world, job))
+        for number in range(SLOTS):
+            world.acknowledge(job, number)
+        world.slots(40)
+        for number, who in enumerate(processors):
+            assert len(world.slot(job, number).live) == LIVE_PER_SLOT_MAX
+            for execution in world.slot(job, number).live:
+                world.call("Jobs", "started", who, job, execution, number, 0, 1)
+                world.call("Jobs", "checkpoint", who, job, execution, number, 0, 1, SCRIPT)
+        if name == "poke":
+            # Deadlines are in A: all of them pass at once, and no block has worked any of them off.
+            world.agenda.active_clock.put(world.agenda.now() + 100)
+        world.call("Jobs", name, ALICE, job)
+        declared = world.runtime.definition("Jobs", name).weight_ps
+        assert isinstance(declared, int)
+        assert declared >= cost_ps(reads=0, writes=world.changed[f"Jobs.{name}"])
+        assert world.changed[f"Jobs.{name}"] > 8 * SLOTS
+        world.check()
+
+
+HEAVIEST = {
+    "Jobs.register": World().spec(slots=SLOTS, assignment=Single((InstantMatch(ALICE, 0),) * SLOTS)),
+    "Matching.propose": (0, (World.placement(0, ALICE),) * SLOTS),
+    "Jobs.preempt": (0, 0, 0, 0),
+}
+
+
+def test_every_call_of_the_job_layer_has_room_in_the_shortest_slot() -> None:
+    """With its longest lists it fits into the normal share of an empty block of the least slot there may be."""
+    room = BlockBudget(SLOT_MS_MIN).normal_max_ps
+    for definition in World().runtime.calls.values():
+        name = f"{definition.pallet}.{definition.name}"
+        assert isinstance(definition.weight_ps, int) or name in HEAVIEST, f"{name} has lists of which length?"
+        arguments = HEAVIEST.get(name, ())
+        weight = definition.weight_of(arguments if isinstance(arguments, tuple) else (arguments,))
+        assert weight + BASE_EXTRINSIC_PS <= room, f"{name}: {weight} ps, {room} in a block"
 
 
 def test_calls_of_processors_pay_for_the_keys_they_touch() -> None:
