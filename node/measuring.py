@@ -51,6 +51,7 @@ class Measuring:
         metrics.set_heads(status.best, status.finalized, status.target)
         metrics.peers.set(status.peers)
         metrics.sync_peers.set(len(node.sync.peers))
+        metrics.sync_queued_blocks.set(node.sync.queued)
         metrics.number_leaves.set(len(node.chain.store.leaves()))
         metrics.ready_transactions.set(node.transactions.pool.ready.count)
         metrics.grandpa_round.set(node.finality.round_number)

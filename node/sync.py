@@ -73,6 +73,7 @@ class Sync:
         self.on_justification: Callable[[bytes, bytes], None] = lambda _hash, _data: None
         self.syncing = False
         self._wanted: dict[bytes, str] = {}
+        self._fetched = 0
         self._wake = trio.Event()
         self._inbox_send, self._inbox = trio.open_memory_channel[tuple[PeerId, Block]](256)
         gossip.on_up.append(self._on_up)
@@ -84,6 +85,11 @@ class Sync:
         """What handshakes tell of our chain."""
         best = self.chain.best
         return ChainStatus(self.role, best.number, best.hash, self.chain.finalised.number)
+
+    @property
+    def queued(self) -> int:
+        """Blocks that are here and wait for their import."""
+        return self._fetched + self._inbox.statistics().current_buffer_used
 
     async def run(self) -> None:
         """Announce, import what is announced, and catch up, for ever."""
@@ -237,7 +243,15 @@ class Sync:
         except (MalformedMessage, ValueError) as error:
             self._penalise(peer, BAD_RESPONSE, str(error))
             return 0
+        try:
+            return await self._import_range(peer, start, blocks)
+        finally:
+            self._fetched = 0
+
+    async def _import_range(self, peer: PeerId, start: int, blocks: list[tuple[Block, bytes | None]]) -> int:
+        """How many blocks of a fetched range are now stored: all or 0."""
         for number, (block, proof) in enumerate(blocks):
+            self._fetched = len(blocks) - number
             if block.header.number != start + number:
                 self._penalise(peer, BAD_RESPONSE, f"block {block.header.number} where {start + number} was asked")
                 return 0

@@ -102,14 +102,15 @@ class ProcessorService:
         """Tell `metrics` of runs and deliveries from now on."""
         self.executor.ran = metrics.ran
         self._delivered = metrics.delivery
+        self.webhook.on_retry = lambda: metrics.delivery("webhook", "retried")
         metrics.workers.set(self.workers)
 
     async def _send(self, url: str, identity: str, payload: str) -> bytes:
         """One delivery to a webhook, counted."""
         try:
             receipt = await self.webhook.send(url, identity, payload)
-        except DestinationFailed:
-            self._delivered("webhook", "given_up")
+        except DestinationFailed as error:
+            self._delivered("webhook", "refused" if error.refused else "given_up")
             raise
         self._delivered("webhook", "delivered")
         return receipt

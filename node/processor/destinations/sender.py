@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 from node.blobs import cid_of, cid_text
 from node.keys.pair import Pair
-from node.processor.destinations.webhook import DeliveryStatus, WebhookEndpoint, WebhookInvalid, deliver
+from node.processor.destinations.webhook import ATTEMPTS_MAX, DeliveryStatus, WebhookEndpoint, WebhookInvalid, deliver
 from node.processor.egress import EgressGuard
 from node.processor.journal import REFERENCE_BYTES_MAX
 from runtime.hashing import blake2b256, personal
@@ -20,7 +21,11 @@ _secret = personal(b"heddle/webhook")
 
 
 class DestinationFailed(Exception):
-    """A destination did not take the output, after all retries."""
+    """A destination did not take the output: at once for good (`refused`), or after all retries."""
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 def webhook_secret(pair: Pair, url: str) -> str:
@@ -53,14 +58,17 @@ class WebhookSender:
     def __init__(self, guard: EgressGuard, pair: Pair) -> None:
         self.guard = guard
         self.pair = pair
+        self.on_retry: Callable[[], None] = lambda: None
 
     async def send(self, url: str, delivery_id: str, payload: str) -> bytes:
         """The receipt: a hash over id and reply status. Raises DestinationFailed."""
         try:
-            done = await deliver(self.guard, WebhookEndpoint(url, webhook_secret(self.pair, url)), delivery_id, payload)
+            endpoint = WebhookEndpoint(url, webhook_secret(self.pair, url))
+            done = await deliver(self.guard, endpoint, delivery_id, payload, on_retry=self.on_retry)
         except WebhookInvalid as error:
-            raise DestinationFailed(str(error)) from error
+            raise DestinationFailed(str(error), refused=True) from error
         if done.status is not DeliveryStatus.DELIVERED:
-            raise DestinationFailed(f"{urlsplit(url).netloc}: {done.message}")
+            refused = done.attempts < ATTEMPTS_MAX
+            raise DestinationFailed(f"{urlsplit(url).netloc}: {done.message}", refused=refused)
         receipt = blake2b256(f"{delivery_id}:{done.http_status}".encode())
         return receipt[:REFERENCE_BYTES_MAX]

@@ -93,12 +93,13 @@ async def deliver(
     now_ms: Callable[[], int] = _wall_ms,
     attempts_max: int = ATTEMPTS_MAX,
     backoff_ms: int = BACKOFF_MS,
+    on_retry: Callable[[], None] = lambda: None,
 ) -> Delivery:
     """Send `payload` (JSON text) until a reply settles it or the attempts are used up.
 
     `delivery_id` is the idempotency key: the caller gives the same one for the same result, also after a restart.
-    Raises WebhookInvalid for an argument out of its bound. Takes at most attempts_max times the guard's time-out, plus
-    WAIT_MS_MAX between attempts.
+    `on_retry` hears of each attempt that another follows. Raises WebhookInvalid for an argument out of its bound.
+    Takes at most attempts_max times the guard's time-out, plus WAIT_MS_MAX between attempts.
     """
     if not 1 <= len(delivery_id) <= ID_CHARACTERS_MAX or not delivery_id.isascii() or not delivery_id.isprintable():
         raise WebhookInvalid(f"delivery_id must be 1..{ID_CHARACTERS_MAX} printable ASCII characters")
@@ -126,6 +127,7 @@ async def deliver(
             asked_ms = retry_after_ms(reply.headers)
             wait_ms = min(asked_ms, WAIT_MS_MAX) if asked_ms is not None else wait_ms
         if attempt < attempts_max:
+            on_retry()
             await trio.sleep(wait_ms / 1000)
     return Delivery(DeliveryStatus.FAILED, attempts_max, http_status, message)
 

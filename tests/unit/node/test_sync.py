@@ -54,6 +54,29 @@ def test_a_late_node_catches_up(tmp_path: Path) -> None:
     in_virtual_time(run)
 
 
+def test_blocks_that_wait_for_their_import_are_counted(tmp_path: Path) -> None:
+    """While a range is taken in, the count falls one by one; afterwards nothing waits."""
+
+    async def run() -> None:
+        async with lab_network(tmp_path) as net:
+            author = await long_chain(net, 20)
+            late = await net.join("late")
+            seen: list[int] = []
+            take = late.sync.take
+
+            async def noted(peer: PeerId, block: Block) -> bool:
+                seen.append(late.sync.queued)
+                return await take(peer, block)
+
+            late.sync.take = noted  # type: ignore[method-assign]  # to look at each block's turn
+            await net.until(lambda: level(author, late), "the same best block")
+            assert seen[0] > 10
+            assert seen == list(range(seen[0], 0, -1))
+            assert late.sync.queued == 0
+
+    in_virtual_time(run)
+
+
 def test_an_announced_block_is_taken_with_its_body(tmp_path: Path) -> None:
     """A small block comes with its announcement; its transaction takes effect everywhere."""
 

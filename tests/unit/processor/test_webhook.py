@@ -8,6 +8,8 @@ import pytest
 import trio
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from node.keys.pair import dev_pair
+from node.processor.destinations.sender import DestinationFailed, WebhookSender
 from node.processor.destinations.webhook import (
     Delivery,
     DeliveryStatus,
@@ -83,6 +85,22 @@ def test_no_connection_is_retried() -> None:
         gone = server
     delivery = send(gone, attempts_max=2)
     assert (delivery.status, delivery.attempts, delivery.http_status) == (DeliveryStatus.FAILED, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("codes", "refused", "retries"),
+    [((503, 400), True, 1), ((410,), True, 0), ((503,) * 5, False, 4)],
+    ids=["told no", "gone", "never ready"],
+)
+def test_a_failed_delivery_says_whether_it_was_refused(codes: tuple[int, ...], refused: bool, retries: int) -> None:
+    """A final answer is a refusal, five that ask for patience are not; each repeated attempt is heard of."""
+    heard: list[None] = []
+    with receiver(statuses(*codes)) as server:
+        sender = WebhookSender(EgressGuard(allowed=[server.pair]), dev_pair("Alice"))
+        sender.on_retry = lambda: heard.append(None)
+        with pytest.raises(DestinationFailed) as caught:
+            trio.run(sender.send, server.url("/hook"), "delivery-1", PAYLOAD)
+    assert (caught.value.refused, len(heard)) == (refused, retries)
 
 
 def test_a_private_endpoint_is_refused() -> None:
