@@ -5,10 +5,11 @@ It does no I/O. Times are milliseconds of chain time since the registration; amo
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, takewhile
 from typing import TYPE_CHECKING, Any
 
 from cli.amounts import format_amount
-from cli.job_timeline import end_text, failure_text, short
+from cli.job_timeline import end_text, failure_text, short, variant_of
 from cli.output import fields, table
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ ENDS = {
 }
 JOB_ENDED = "its job ended"
 TOO_LATE = "it would have come too late to count"
+NOBODY = "nobody had the slot"
 STEPS = {
     "ExecutionStarted": "running",
     "ExecutionProgressed": "running",
@@ -33,6 +35,7 @@ STEPS = {
     "ExecutionDisputed": "disputed",
 }
 CAUSES = {**ENDS, "AttemptFailed": "failed"}
+JOB_ENDS = ("JobClosing", "JobDone")
 MONEY = {
     "Deposited": "deposited",
     "Paid": "paid to",
@@ -85,25 +88,42 @@ class Sums:
         return self.deposited - self.paid - self.fees - self.refunded
 
 
+@dataclass(frozen=True)
+class Holder:
+    """Who has a slot, or had it last: then `left` is the transaction that took it, and `why` the reason."""
+
+    processor: str = ""
+    left: tuple[str, int | None] | None = None
+    why: str = ""
+
+
 def attempts_of(events: Sequence[Event]) -> list[Attempt]:
     """Every attempt, by slot, execution and attempt."""
     attempts: dict[tuple[int, int, int], Attempt] = {}
+    holders: dict[int, Holder] = {}
     begun_ms = events[0]["time_ms"] if events else 0
-    done_ms = next((event["time_ms"] for event in events if event["event"] == "JobDone"), None)
-    for event in events:
+    for place, event in enumerate(events):
         about = event["fields"]
+        if event["event"] == "SlotAcknowledged":
+            holders[about["slot"]] = Holder(about["processor_address"])
+        elif event["event"] == "SlotVacated":
+            why = failure_text(about["reason"])
+            holders[about["slot"]] = Holder(about["processor_address"], _transaction(event), why)
         if not {"slot", "execution", "attempt"} <= set(about):
             continue
         key = (about["slot"], about["execution"], about["attempt"])
-        before = attempts.get(key) or Attempt(*key)
-        attempts[key] = _after(before, event["event"], about, event["time_ms"] - begun_ms, begun_ms)
-        if event["event"] == "ExecutionCancelled":
-            attempts[key] = replace(attempts[key], reason=JOB_ENDED if event["time_ms"] == done_ms else TOO_LATE)
+        attempt = _after(attempts.get(key) or Attempt(*key), event["event"], about, event["time_ms"], begun_ms)
+        if event["event"] == "AttemptFailed":
+            attempt = _blamed(attempt, holders.get(about["slot"], Holder(left=("", None))), _transaction(event))
+        elif event["event"] == "ExecutionCancelled":
+            attempt = replace(attempt, reason=_why_cancelled(events, place))
+        attempts[key] = attempt
     return [attempts[key] for key in sorted(attempts)]
 
 
-def _after(attempt: Attempt, name: str, about: dict[str, Any], now_ms: int, begun_ms: int) -> Attempt:
+def _after(attempt: Attempt, name: str, about: dict[str, Any], time_ms: int, begun_ms: int) -> Attempt:
     """An attempt after one event of it."""
+    now_ms = time_ms - begun_ms
     if about.get("processor_address"):
         attempt = replace(attempt, processor=about["processor_address"])
     if name == "ExecutionScheduled":
@@ -115,9 +135,27 @@ def _after(attempt: Attempt, name: str, about: dict[str, Any], now_ms: int, begu
         state = "failed" if about["final"] else "failed, tried again"
         return replace(attempt, state=state, ended_ms=now_ms, reason=reason)
     if name in ENDS:
-        reason = failure_text(about["failure"]) if "failure" in about else ""
-        return replace(attempt, state=ENDS[name], ended_ms=now_ms, reason=reason, paid=about.get("paid", 0))
+        reason = failure_text(about.get("failure"))
+        return replace(attempt, state=ENDS[name], ended_ms=now_ms, paid=about.get("paid", 0), reason=reason)
     return replace(attempt, state=STEPS.get(name, attempt.state))
+
+
+def _blamed(attempt: Attempt, holder: Holder, now: tuple[str, int | None]) -> Attempt:
+    """A failed attempt with whose it was, also if it had not begun, and why the slot was lost if not by its failure."""
+    if holder.left not in (None, now):
+        return attempt if attempt.processor else replace(attempt, reason=f"{attempt.reason}: {NOBODY}")
+    attempt = replace(attempt, processor=attempt.processor or holder.processor)
+    if not holder.why or attempt.reason.startswith(holder.why):
+        return attempt
+    return replace(attempt, reason=f"{attempt.reason}: its processor lost the slot by {holder.why}")
+
+
+def _why_cancelled(events: Sequence[Event], place: int) -> str:
+    """An execution is broken off by the end of its job, or because the others are judged without it."""
+    for event in _rest_of_transaction(events, place):
+        if event["event"] in JOB_ENDS and variant_of(event["fields"]["outcome"])[0] != "JobSucceeded":
+            return f"{JOB_ENDED}: {end_text(event['fields']['outcome'])}"
+    return TOO_LATE
 
 
 def movements_of(events: Sequence[Event]) -> list[Movement]:
@@ -139,15 +177,24 @@ def movements_of(events: Sequence[Event]) -> list[Movement]:
 
 def _cause(events: Sequence[Event], place: int) -> str:
     """Why money moved: the nearest end of an attempt, or of the job, told by the same transaction."""
-    here = (events[place]["hash"], events[place].get("extrinsic"))
-    same = [one for one in events[place + 1 :] if (one["hash"], one.get("extrinsic")) == here]
-    for event in same:
+    for event in _rest_of_transaction(events, place):
         about = event["fields"]
         if event["event"] in CAUSES:
             return f"execution {about['execution']} on slot {about['slot']} {CAUSES[event['event']]}"
         if event["event"] == "JobDone":
             return f"the job {end_text(about['outcome'])}"
     return ""
+
+
+def _transaction(event: Event) -> tuple[str, int | None]:
+    """The block and the transaction that told an event; the chain's own work is None."""
+    return event["hash"], event.get("extrinsic")
+
+
+def _rest_of_transaction(events: Sequence[Event], place: int) -> list[Event]:
+    """What the same transaction told after an event."""
+    here = _transaction(events[place])
+    return list(takewhile(lambda one: _transaction(one) == here, islice(events, place + 1, None)))
 
 
 def sums_of(movements: Sequence[Movement]) -> Sums:

@@ -1,25 +1,34 @@
 """The story of a job, told from the events of one that ran, and the words for each reason against a processor."""
 
+from dataclasses import replace
 from typing import Any
 
 from cli.job_reasons import REASONS, explained
-from cli.job_story import JOB_ENDED, attempts_of, movements_of, sums_of
-from node.rpc.api.job_json import event_of_job
+from cli.job_story import JOB_ENDED, TOO_LATE, attempts_of, movements_of, sums_of
+from node.rpc.api.job_json import address, event_of_job
 from pallets.jobs import types
 from pallets.jobs.failure import AppError
+from pallets.jobs.records import JobState, SlotState
 from pallets.matching.types import Reason
+from pallets.verification.types import RoundState
 from runtime.runtime import EventRecord
 from tests.helpers.job_world import ALICE, PROCESSORS, World, failure
+from tests.helpers.round_world import EVERYBODY_DRAWN_SLOTS
 
 
 class ToldWorld(World):
     """A world that notes its events as a node tells them: one block a slot, one transaction a call."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.told: list[dict[str, Any]] = []
         self.calls = 0
-        self._kinds = {event: pallet.name for pallet in self.pallets for event in pallet.events}
+        super().__init__()
+
+    def slots(self, count: int, *, gap: int = 1) -> None:
+        """As in any world, and what the chain did by itself is told of each block."""
+        for _ in range(count):
+            super().slots(1, gap=gap)
+            self.note(None)
 
     def call(self, pallet: str, name: str, who: bytes, *arguments: Any) -> None:
         self.note(None)
@@ -29,9 +38,10 @@ class ToldWorld(World):
 
     def note(self, extrinsic: int | None, job: int = 0) -> None:
         """Tell the events since the last time."""
+        kinds = {event: pallet.name for pallet in self.pallets for event in pallet.events}
         place = {"block": self.system.number, "hash": hex(self.system.number), "time_ms": self.system.now_ms}
         for number, (_, event) in enumerate(self.state.events):
-            told = event_of_job(number, EventRecord(extrinsic, event), job, self._kinds)
+            told = event_of_job(number, EventRecord(extrinsic, event), job, kinds)
             if told is not None:
                 self.told.append({**place, **told, "extrinsic": extrinsic})
         self.state.events.clear()
@@ -105,7 +115,54 @@ def test_what_ended_with_its_job_says_so() -> None:
     world.start(job, 0, 0)
     world.call("Jobs", "cancel", ALICE, job)
     world.note(None)
-    assert [(one.state, one.reason) for one in attempts_of(world.told)] == [("cancelled", JOB_ENDED)]
+    assert [(one.state, one.reason) for one in attempts_of(world.told)] == [
+        ("cancelled", f"{JOB_ENDED}: cancelled by its owner")
+    ]
+
+
+def test_who_let_an_execution_lapse_is_told_and_when_nobody_could_have_run_it() -> None:
+    """The first attempt was its processor's to start, the next nobody's: the slot was vacant."""
+    world = ToldWorld()
+    world.offer_capacity(PROCESSORS[0])
+    retry = replace(types.RETRY_DEFAULT, lost_max=1)
+    schedule = types.Schedule(world.system.now_ms + 10_000, world.system.now_ms + 10_001, 20_000, 5_000, 5_000)
+    job = world.register(ALICE, world.spec(slots=1, schedule=schedule, retry=retry))
+    world.assign(job, PROCESSORS[0])
+    world.call("Processors", "delete_advertisement", PROCESSORS[0])
+    world.until(lambda: world.job(job).state is JobState.DONE)
+    first, second = attempts_of(world.told)
+    assert (first.state, first.reason, first.started_ms) == ("failed, tried again", "NodeLost", None)
+    assert first.processor == address(PROCESSORS[0])
+    assert (second.state, second.reason, second.processor) == ("failed", "NodeLost: nobody had the slot", "")
+
+
+def test_a_run_that_its_processor_lost_with_the_slot_is_told_with_the_cause() -> None:
+    """One execution runs too long, and costs the slot; the other that ran beside it is lost for that reason."""
+    world = ToldWorld()
+    world.offer_capacity(PROCESSORS[0])
+    start = world.system.now_ms + 10_000
+    job = world.register(ALICE, world.spec(slots=1, schedule=types.Schedule(start, start + 4_001, 4_000, 3_000, 9_000)))
+    world.assign(job, PROCESSORS[0])
+    world.start(job, 0, 0)
+    world.start(job, 1, 0)
+    world.until(lambda: world.slot(job, 0).state is not SlotState.ACKNOWLEDGED)
+    reasons = [one.reason for one in attempts_of(world.told) if one.attempt == 1]
+    assert reasons == ["RunTimeout", "NodeLost: its processor lost the slot by RunTimeout"]
+
+
+def test_an_execution_that_the_others_are_judged_without_is_told_with_the_reason() -> None:
+    """Two of three slots have committed when collecting ends; the third, whose processor was lost, came too late."""
+    world = ToldWorld()
+    for processor in PROCESSORS[:3]:
+        world.offer_capacity(processor)
+    job = world.register(ALICE, world.spec(slots=3, verification=types.Quorum(2)))
+    world.slots(EVERYBODY_DRAWN_SLOTS)
+    world.assign(job, *PROCESSORS[:3])
+    for number in (0, 1):
+        world.compute(job, 0, number)
+    world.until(lambda: world.verification.rounds.get((job, 0, 0)).state is not RoundState.COLLECTING)
+    last = [one for one in attempts_of(world.told) if one.slot == 2][-1]
+    assert (last.state, last.reason) == ("cancelled", TOO_LATE)
 
 
 def test_the_movements_add_up_to_the_ledger() -> None:
