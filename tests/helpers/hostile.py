@@ -40,6 +40,9 @@ def multistream(*messages: bytes) -> bytes:
     return b"".join(bytes((len(message) + 1,)) + message + b"\n" for message in messages)
 
 
+HANDSHAKE = multistream(b"/multistream/1.0.0")
+
+
 def greeting(genesis: bytes = GENESIS) -> bytes:
     """A well-formed handshake frame."""
     body = encode_handshake(genesis, status(), 0)
