@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from node.log import logger
@@ -35,6 +36,10 @@ class BlobError(Exception):
 
 class BlobTooLarge(BlobError):
     """Above 32 MiB, or the store is full."""
+
+
+class BlobNotWritten(BlobError):
+    """The disk did not take it; the message is the system's."""
 
 
 class BlobUnavailable(BlobError):
@@ -127,7 +132,7 @@ class BlobStore:
             return size, file.read(length)
 
     def put(self, data: bytes) -> bytes:
-        """Store a blob; its CID. Raises BlobTooLarge."""
+        """Store a blob; its CID. Raises BlobTooLarge, BlobNotWritten."""
         if len(data) > BLOB_BYTES_MAX:
             raise BlobTooLarge(f"blob: {len(data)} bytes, at most {BLOB_BYTES_MAX}")
         cid = cid_of(data)
@@ -137,11 +142,16 @@ class BlobStore:
         if self._size + len(data) > self.bytes_max:
             raise BlobTooLarge(f"blob store: full, it holds {self._size} of {self.bytes_max} bytes")
         temporary = path.with_suffix(f".{os.getpid()}{TEMPORARY_SUFFIX}")
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise BlobNotWritten(f"blob store: {error.strerror}") from error
         self._size += len(data)
         return cid
 
@@ -158,6 +168,8 @@ class Blobs:
         cid, offset = unpack(data, REQUEST, 128, "blob request")
         if not cid.startswith(CID_PREFIX):
             raise RequestRefused("cid: not a raw sha2-256 CID")
+        if offset > BLOB_BYTES_MAX:
+            raise RequestRefused(f"offset: {offset}, at most {BLOB_BYTES_MAX}")
         try:
             size, part = self.store.part(cid, offset, PART_BYTES)
         except FileNotFoundError as error:

@@ -71,7 +71,10 @@ class LogStore:
     def begin(self, place: RunPlace) -> None:
         """A run starts, perhaps again: its log is empty."""
         self._sizes[place] = 0
-        self._path(place).write_bytes(b"")
+        try:
+            self._path(place).write_bytes(b"")
+        except OSError as error:  # a full disk loses logs, and no run
+            log.warning("a run's log cannot be kept", reason=str(error.strerror))
         self._kept.pop(place.file_name, None)
         self._kept[place.file_name] = None
         while len(self._kept) > RUNS_KEPT_MAX:
@@ -84,8 +87,12 @@ class LogStore:
         size = self._sizes.get(place, LOG_BYTES_MAX)
         content = text.encode()[: LOG_BYTES_MAX - size]
         if content:
-            with self._path(place).open("ab") as file:
-                file.write(content)
+            try:
+                with self._path(place).open("ab") as file:
+                    file.write(content)
+            except OSError as error:
+                log.warning("a run's log is cut short", reason=str(error.strerror))
+                size, content = LOG_BYTES_MAX, b""
             self._sizes[place] = size + len(content)
 
     def end(self, place: RunPlace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from node.blobs import (
     PART_BYTES,
     PROTOCOL,
     BadCid,
+    BlobNotWritten,
     Blobs,
     BlobStore,
     BlobTooLarge,
@@ -221,5 +223,28 @@ def test_a_part_is_served_from_its_offset(tmp_path: Path) -> None:
         cid = two.asking.store.put(DATA)
         answer = await two.two.request(two.one.local_id, PROTOCOL, pack([cid, 2]))
         assert unpack(answer, (int, bytes), 100) == [len(DATA), DATA[2:]]
+
+    with_two(test, tmp_path)
+
+
+def test_a_disk_that_takes_no_more_is_a_blob_error(tmp_path: Path) -> None:
+    """What the system refuses to write is a blob that is not stored, told like one for which there is no room."""
+    store = BlobStore(tmp_path / "blobs")
+    shutil.rmtree(store.folder)
+    with pytest.raises(BlobNotWritten, match="No such file or directory"):
+        store.put(DATA)
+    store.folder.mkdir()
+    assert store.get(store.put(DATA)) == DATA
+    assert store.total_bytes == len(DATA)
+
+
+def test_a_request_past_every_blob_is_refused(tmp_path: Path) -> None:
+    """An offset that no file can have is refused in words, not by a failure of the handler."""
+
+    async def test(two: Two) -> None:
+        cid = two.asking.store.put(DATA)
+        with pytest.raises(RequestFailed) as failed:
+            await two.two.request(PeerId("one"), PROTOCOL, pack([cid, (1 << 64) - 1]))
+        assert failed.value.failure is RequestFailure.REFUSED
 
     with_two(test, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,13 @@ def test_a_peer_that_answers_nonsense_is_reported(lie: str) -> None:
         assert [reason for _peer, _delta, reason in one.reports]
 
     trio.run(run)
+
+
+def test_a_log_that_cannot_be_written_ends_no_run(tmp_path: Path) -> None:
+    """With a disk that takes nothing a script's log is lost, and nothing is raised into its run."""
+    store = LogStore(tmp_path / "logs")
+    shutil.rmtree(store.folder)
+    store.begin(PLACE)
+    store.write(PLACE, "lost")
+    store.end(PLACE)
+    assert store.part(PLACE, 0) is None
