@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import trio
 
-from node.blobs import BlobError, Blobs
+from node.blobs import BlobError, Blobs, BlobUnavailable, cid_text
 from node.log import logger
 from node.processor.opened import Opened
 from node.processor.runtimes import outcome as runs
@@ -119,10 +119,17 @@ class Executor:
         return True
 
     async def _script_and_input(self, spec: JobSpec) -> tuple[bytes, bytes]:
-        script = await self.blobs.fetch(spec.script.cid)
+        script = await self._declared(spec.script)
         if isinstance(spec.input, BlobInput):
-            return script, await self.blobs.fetch(spec.input.blob.cid)
+            return script, await self._declared(spec.input.blob)
         return script, spec.input.data if isinstance(spec.input, InlineInput) else b""
+
+    async def _declared(self, blob: Blob) -> bytes:
+        """The blob, if it is as large as the job declares and pays for. Raises BlobError."""
+        content = await self.blobs.fetch(blob.cid)
+        if len(content) != blob.size:
+            raise BlobUnavailable(f"{cid_text(blob.cid)}: it has {len(content)} bytes, the job declares {blob.size}")
+        return content
 
     async def run(
         self,

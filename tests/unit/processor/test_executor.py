@@ -177,6 +177,23 @@ def test_what_is_missing_is_no_fault_of_the_script(tmp_path: Path) -> None:
     with_pools(test, tmp_path)
 
 
+def test_a_blob_of_another_size_than_declared_is_not_taken(tmp_path: Path) -> None:
+    """A job pays for the sizes that it declares: a longer script or input is one that cannot be had."""
+
+    async def test(executor: Executor) -> None:
+        whole = work(executor, tmp_path, RuntimeKind.PYTHON, FIGURES)
+        script = whole.spec.script
+        for size in (script.size - 1, script.size + 1):
+            wrong = Blob(script.cid, size)
+            for spec in (replace(whole.spec, script=wrong), replace(whole.spec, input=BlobInput(wrong))):
+                assert not await executor.prefetch(spec)
+                outcome = (await executor.run(replace(whole, spec=spec))).outcome
+                assert isinstance(outcome, Failed)
+                assert outcome.failure == classes.InputUnavailable()
+
+    with_pools(test, tmp_path)
+
+
 def test_a_wall_limit_is_the_jobs_duration(tmp_path: Path) -> None:
     """A run with plenty of fuel ends with its duration, as a wall limit."""
 
