@@ -69,6 +69,9 @@ class Rechecks:
         except BlobError as error:
             log.info("cannot be checked", job="0x" + key.job_hash.hex(), execution=key.execution, reason=str(error))
             here = False
+        except Exception:  # the supervisor of one fetch: the others and the node must live
+            log.exception("a check's fetch was interrupted", job="0x" + key.job_hash.hex(), execution=key.execution)
+            here = False
         self._fetched[key] = here
 
     def outcome(self, runtime: Heddle, key: CheckKey, nursery: trio.Nursery) -> Outcome | None:

@@ -219,8 +219,12 @@ def test_a_challenger_objects_to_wrong_results_alone(tmp_path: Path, output: byt
     with_colleagues(test, tmp_path, RIGHT, RIGHT, RIGHT, RIGHT, RIGHT, challenge_ppm=10**6)
 
 
-def test_a_jury_that_cannot_have_the_tape_hangs_and_costs_nobody_a_bond(tmp_path: Path) -> None:
-    """A challenge, then the tape is gone: nobody claims a seat, the payer is refunded and every bond comes back."""
+@pytest.mark.parametrize("readable", [True, False], ids=["gone", "unreadable"])
+def test_a_jury_that_cannot_have_the_tape_hangs_and_costs_nobody_a_bond(tmp_path: Path, readable: bool) -> None:
+    """A challenge, then the tape is gone: nobody claims a seat, the payer is refunded and every bond comes back.
+
+    A disk that fails to read it is the same to a juror, and ends no processor.
+    """
 
     async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
         granted = Capabilities(("example.com",), (), storage=False, sign=False)
@@ -236,6 +240,8 @@ def test_a_jury_that_cannot_have_the_tape_hangs_and_costs_nobody_a_bond(tmp_path
             await lab.block(nursery)
         tape = lab.look().verification.entries.get((0, 0, 0)).outcome.tape
         lab.blobs.store.path(tape.cid).unlink()
+        if not readable:
+            lab.blobs.store.path(tape.cid).mkdir()
         await until_done(lab, nursery, 900)
         names = [type(event).__name__ for event in events(lab)]
         assert "Challenged" in names
