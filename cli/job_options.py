@@ -4,13 +4,23 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import completion
 from cli.errors import NotFound, Refused
 
-JobArgument = Annotated[str, typer.Argument(metavar="ID", help="The job's number, or its hash (0x and 64 digits).")]
+JobArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID", help="The job's number, or its hash (0x and 64 digits).", autocompletion=completion.jobs
+    ),
+]
 WalletOption = Annotated[
     str | None,
     typer.Option(
-        "--wallet", metavar="NAME", help="Who signs: a wallet.", show_default="the only one, or //Alice on --dev"
+        "--wallet",
+        metavar="NAME",
+        help="Who signs: a wallet.",
+        show_default="the only one, or //Alice on --dev",
+        autocompletion=completion.wallets,
     ),
 ]
 SuriOption = Annotated[

@@ -352,3 +352,17 @@ def test_two_who_pay_from_one_account_at_once_both_pay(user: User) -> None:
     paying = [subprocess.Popen(arguments, stdout=subprocess.DEVNULL) for _ in range(4)]
     assert [process.wait(DEADLINE_S) for process in paying] == [0] * 4
     assert user.balance("//Eve")["free"] == before + 4 * HDL
+
+
+def test_the_shell_completes_jobs_and_wallets(user: User, tmp_path: Path) -> None:
+    """`heddle job show <TAB>` offers the node's jobs; without a node it offers nothing, and says nothing."""
+    number = user.json("job", "submit", str(job_folder(tmp_path / "job", "javascript")))["job"]
+
+    def offered(words: str, url: str) -> list[str]:
+        variables = {"_HEDDLE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return user.heddle.run(**variables, HEDDLE_URL=url).stdout.split()
+
+    assert str(number) in offered("heddle job show ", user.node.http_url)
+    assert offered("heddle job show ", "http://127.0.0.1:9") == []
+    assert user.heddle.run("wallet", "new", "completed", HEDDLE_PASSWORD="a password").code == 0
+    assert offered("heddle job cancel 0 --wallet comp", user.node.http_url) == ["completed"]
