@@ -17,7 +17,7 @@ setup: ## make .venv with .venv/bin/heddle, and build the job runtimes
 demo: setup ## three processes, three real jobs, every result and unit checked (KEEP=1 leaves the network up)
 	@$(HEDDLE) demo $(if $(KEEP),--keep)
 
-check: setup ## ruff and mypy --strict
+check: setup ## ruff (rules and format) and mypy --strict
 	@$(PYTHON_IN) scripts/run_tests.py --only-checks
 
 test: setup ## ruff, mypy and every test, with the minutes of each part (PARTS="unit sim" for some)

@@ -2,8 +2,9 @@
 
     run_tests.py [--only-checks] [PART ...]
 
-A part is `ruff`, `mypy`, or a folder of tests/ (unit, sim, ...); without parts all of them run. A failing part does not
-stop the others. The exit code is 0 only if every part passed and at least one test ran (checks alone need none).
+A part is `ruff`, `format`, `mypy`, or a folder of tests/ (unit, sim, ...); without parts all of them run. A failing
+part does not stop the others. The exit code is 0 only if every part passed and at least one test ran (checks alone
+need none).
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
-CHECKS = ("ruff", "mypy")
+CHECKS = ("ruff", "format", "mypy")
 TIERS = ("unit", "typing", "sim", "crash", "net", "clients", "fuzz", "e2e")
 # Tiers of many small tests use both cores; the others start processes of their own and would disturb each other.
 TIERS_ON_TWO_WORKERS = frozenset({"unit", "sim", "crash", "fuzz"})
@@ -42,6 +43,8 @@ def command_of(part: str, report: Path) -> list[str]:
     """The command line that runs `part`."""
     if part == "ruff":
         return [sys.executable, "-m", "ruff", "check", "."]
+    if part == "format":
+        return [sys.executable, "-m", "ruff", "format", "--check", "."]
     if part == "mypy":
         return [sys.executable, "-m", "mypy"]
     command = [sys.executable, "-m", "pytest", f"tests/{part}", "-q", f"--junitxml={report}", "--durations=5"]
