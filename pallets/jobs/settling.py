@@ -31,6 +31,7 @@ def await_judgment(store: JobStore, id: int, execution: int, number: int, state:
     """A running attempt is done and waits: COMMITTED or REPORTED. The slot is free of it, its bond is not."""
     record, slot, job = store.executions.get((id, number, execution)), store.slot(id, number), store.jobs.get(id)
     store.executions.put((id, number, execution), replace(record, state=state))
+    store.checkpoints.remove((id, number, execution))
     live = tuple(e for e in slot.live if e != execution)
     store.slots.put((id, number), replace(slot, live=live, awaiting=slot.awaiting + 1))
     store.change_job(id, awaiting=job.awaiting + 1)

@@ -63,6 +63,19 @@ def test_silence_accepts_at_the_end_of_the_window() -> None:
     world.check()
 
 
+def test_a_result_that_waits_keeps_no_checkpoint() -> None:
+    """There is no next attempt that could go on from it."""
+    world = RoundWorld()
+    job = world.job_in(OWNERS)
+    world.start(job, 0, 0)
+    world.slots(1)
+    world.call("Jobs", "checkpoint", ONE, job, 0, 0, 0, 1, SCRIPT)
+    world.check()
+    world.report(job, 0, 0, world.found(job))
+    assert world.jobs.checkpoints.find((job, 0, 0)) is None
+    world.check()
+
+
 def test_the_owner_may_accept_at_once_and_nobody_else() -> None:
     """Accepting ends the wait; a stranger's word is refused, and so is a second one."""
     world, job = reported(OWNERS)
