@@ -247,11 +247,12 @@ class Juries(JuryStore):
         mix = self.beacon.randomness_at(panel.draw_block)
         if mix is None:
             raise NotDrawnYet
-        advert, units = self.processors.adverts.find(who), self.processors.units(who)
+        age = self.parameters.get().advert_age_slots_min
+        advert, units = self.processors.adverts.find(who), self.processors.settled_units(who, age)
         if advert is None or not units or panel.dispute.runtime not in advert.runtimes:
             raise NotEligible
         record = self.processors.record_of(who)
-        if record.suspended or self.agenda.now() - record.advertised_at < self.parameters.get().advert_age_slots_min:
+        if record.suspended or self.agenda.now() - record.advertised_at < age:
             raise NotEligible
         return ticket(mix, id, panel.rung, who) // units
 

@@ -133,7 +133,7 @@ class JuryParameters:
 
     `seats_*`: the ladder; a rung of 0 seats does not exist. `draw_delay_blocks`: the beacon so long after a rung opened
     makes its tickets. `gap_slots` lie between the last commitment and the first reveal, so that no reorganisation
-    shows a reveal while commitments are open. `advert_age_slots_min`: how old a juror's advert must be.
+    shows a reveal while commitments are open. `advert_age_slots_min`: how old a juror's advert and stake must be.
     `absence_ppm`: the fine of a juror who never committed. `treasury_per_era_max`: planck for jurors of hung panels.
     """
 

@@ -129,7 +129,8 @@ class Eligibility:
         match = Match(who, manager, matcher, ask, start_delay_ms, drawn)
         ticket = self._ticket(seat, who, (self._draw(parameters, seat) or b"") if drawn else b"")
         if drawn and is_compared(seat.spec):
-            return Candidate(match, 0, sortition.weighed(ticket, self.processors.units(who)))
+            units = self.processors.settled_units(who, parameters.advert_age_slots_min)
+            return Candidate(match, 0, sortition.weighed(ticket, units))
         return Candidate(match, self._score(seat, who, manager, advert, ask, start_delay_ms), ticket)
 
     def _has_enough(self, seat: Seat) -> bool:
@@ -242,7 +243,7 @@ class Eligibility:
     # Sortition.
 
     def _sortition(self, parameters: MatchingParameters, seat: Seat, who: bytes) -> Iterator[Reason]:
-        units = self.processors.units(who)
+        units = self.processors.settled_units(who, parameters.advert_age_slots_min)
         if not units:
             yield Reason.NO_STAKE
         draw = self._draw(parameters, seat)

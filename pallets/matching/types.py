@@ -88,7 +88,8 @@ class MatchingParameters:
     `draw_delay_blocks`: the beacon so long after a slot became vacant decides its sortition.
     `draw_step_slots`: twice as many are eligible each time so long has passed.
     `fallback_after_slots`: how long a slot waits until the chain itself looks for a processor.
-    `heartbeat_slots_max`: how old a sign of life may be. `advert_age_slots_min`: how old an advert must be.
+    `heartbeat_slots_max`: how old a sign of life may be. `advert_age_slots_min`: how old an advert must be,
+    and the stake that weighs in a draw.
     """
 
     window_slots: U64 = 5

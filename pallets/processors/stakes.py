@@ -4,7 +4,11 @@ Bonded stake counts in sortition. What is taken back unbonds for `unbond_slots` 
 withdrawn, so that nobody leaves before what he did comes to light (spec/job-layer.md §1). The bond of a lease is
 another matter: it comes out of the free balance, and Escrow holds it.
 
-Invariant (`check_stakes`): per account, bonded + unbonding == the hold STAKE; only registered processors have a stake.
+In a draw counts what was bonded well before it (`settled_units`): tickets are known as soon as the draw is, and whoever
+could stake afterwards would do so on the luckiest of a thousand accounts.
+
+Invariant (`check_stakes`): per account, bonded + unbonding == the hold STAKE; only registered processors have a stake;
+no more is fresh than bonded.
 """
 
 from dataclasses import replace
@@ -30,7 +34,11 @@ class Stakes(ProcessorStore):
             raise ZeroAmount
         self.balances.hold(origin.who, HoldReason.STAKE, amount)
         stake = self.stakes.get(origin.who)
-        self._put_stake(origin.who, replace(stake, bonded=stake.bonded + amount))
+        clock = self.agenda.now()
+        young = stake.fresh if clock - stake.fresh_at < self.parameters.get().era_slots else 0
+        self._put_stake(
+            origin.who, replace(stake, bonded=stake.bonded + amount, fresh=young + amount, fresh_at=clock)
+        )
         self.emit(Staked(origin.who, amount))
 
     @call(index=7, weight=Cost(reads=16, writes=9))
@@ -45,7 +53,7 @@ class Stakes(ProcessorStore):
             raise TooManyUnbonding
         free_at = self.agenda.now() + self.parameters.get().unbond_slots
         unbonding = (*stake.unbonding, Unbonding(amount, free_at))
-        self._put_stake(origin.who, Stake(stake.bonded - amount, unbonding))
+        self._put_stake(origin.who, _with_bonded(replace(stake, unbonding=unbonding), stake.bonded - amount))
         self.emit(Unstaked(origin.who, amount, free_at))
 
     @call(index=8, weight=Cost(reads=11, writes=5))
@@ -74,7 +82,8 @@ class Stakes(ProcessorStore):
                 kept.append(replace(one, amount=one.amount - part))
         slashed = amount - missing
         if slashed:
-            self._put_stake(who, Stake(stake.bonded - from_bonded, tuple(reversed(kept))))
+            left = replace(stake, unbonding=tuple(reversed(kept)))
+            self._put_stake(who, _with_bonded(left, stake.bonded - from_bonded))
             self.balances.burn_held(who, HoldReason.STAKE, slashed)
             self.emit(StakeSlashed(who, slashed))
         return slashed
@@ -99,6 +108,12 @@ class Stakes(ProcessorStore):
             if noted != held or (noted and not self.records.contains(who)):
                 raise InvariantBroken(f"processors: 0x{who.hex()}: stake {noted}, held {held}")
         for who, stake in self.stakes.items():
-            empty = not stake.bonded and not stake.unbonding
-            if empty or not self.balances.held(who, HoldReason.STAKE):
+            wrong = (not stake.bonded and not stake.unbonding) or stake.fresh > stake.bonded
+            if wrong or not self.balances.held(who, HoldReason.STAKE):
                 raise InvariantBroken(f"processors: 0x{who.hex()}: a stake of {stake.bonded} without a hold")
+
+
+def _with_bonded(stake: Stake, bonded: int) -> Stake:
+    """A stake with less bonded: what was added last goes first."""
+    fresh = max(0, stake.fresh - (stake.bonded - bonded))
+    return replace(stake, bonded=bonded, fresh=fresh, fresh_at=stake.fresh_at if fresh else 0)

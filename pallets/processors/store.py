@@ -98,8 +98,14 @@ class ProcessorStore(Pallet):
         return self.stakes.get(who).bonded
 
     def units(self, who: bytes) -> int:
-        """The weight of `who` in sortition: whole units of its bonded stake, at most UNITS_MAX."""
+        """Whole units of the bonded stake of `who`, at most UNITS_MAX: its weight in sortition once it is old enough."""
         return min(self.stake_of(who) // self.parameters.get().stake_unit, UNITS_MAX)
+
+    def settled_units(self, who: bytes, age_slots: int) -> int:
+        """The units of `who` in a draw: without what was bonded in the last `age_slots` of A."""
+        stake = self.stakes.get(who)
+        young = stake.fresh if self.agenda.now() - stake.fresh_at < age_slots else 0
+        return min((stake.bonded - young) // self.parameters.get().stake_unit, UNITS_MAX)
 
     def total_units(self, runtime: RuntimeKind) -> int:
         """The units of all adverts that offer `runtime`."""

@@ -87,10 +87,16 @@ class Unbonding:
 
 @dataclass(frozen=True, slots=True)
 class Stake:
-    """What a processor has at stake: `bonded` counts in sortition, `unbonding` is on its way out, oldest first."""
+    """What a processor has at stake: `bonded` counts in sortition, `unbonding` is on its way out, oldest first.
+
+    `fresh` is the part of the bonded stake that was added last, at A = `fresh_at`: it is too young for draws that ask
+    for an age. What was added before it and was not old enough then begins anew with it.
+    """
 
     bonded: U128
     unbonding: Annotated[tuple[Unbonding, ...], Bounded(UNBONDING_MAX)]
+    fresh: U128 = 0
+    fresh_at: U64 = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,3 +139,48 @@ def test_where_results_are_compared_the_lowest_ticket_per_unit_wins_whatever_it_
         world.call("Jobs", "cancel", world.job(job).owner, job)
     assert (set(winners) == {ONE}) == isinstance(mode, types.Trusted)
     world.check()
+
+
+def young_at(age: int) -> dict[str, dict[str, int]]:
+    """Parameters of a chain whose era and ages are so many slots."""
+    matching = {**QUIET["matching"], "advertAgeSlotsMin": age}
+    return {**QUIET, "matching": matching, "processors": {**QUIET["processors"], "eraSlots": age}}
+
+
+def test_stake_that_came_after_the_draw_does_not_count() -> None:
+    """Nobody stakes on the luckiest of many empty adverts: units weigh once they are as old as adverts must be."""
+    age = 20
+    world = World(young_at(age))
+    world.offer_capacity(ONE, stake=0)
+    world.offer_capacity(TWO, stake=HDL)
+    world.slots(age)
+    job = world.register(spec=world.spec(slots=1, verification=types.Adaptive(), reward=2 * HDL))
+    world.slots(DELAY + 1)
+    before = judge(world, job, TWO)
+    assert isinstance(before, Candidate)
+    for who in (ONE, TWO):
+        world.call("Processors", "stake", who, HDL)
+    assert judge(world, job, ONE) is Reason.NO_STAKE
+    assert judge(world, job, TWO) == before
+    world.slots(age - 1)
+    assert judge(world, job, ONE) is Reason.NO_STAKE
+    world.slots(1)
+    assert isinstance(judge(world, job, ONE), Candidate)
+    after = judge(world, job, TWO)
+    assert isinstance(after, Candidate)
+    assert after.ticket == before.ticket // 2
+    world.check()
+
+
+def test_what_is_taken_back_is_what_was_added_last() -> None:
+    """Neither adding nor taking back makes young stake old, and what was old stays so."""
+    world = World(young_at(50))
+    world.offer_capacity(ONE, stake=5 * HDL)
+    world.slots(50)
+    world.call("Processors", "stake", ONE, 4 * HDL)
+    world.slots(10)
+    world.call("Processors", "stake", ONE, 2 * HDL)
+    for taken, units in ((HDL, 5), (4 * HDL, 5), (2 * HDL, 4)):
+        world.call("Processors", "unstake", ONE, taken)
+        assert world.processors.settled_units(ONE, 50) == units
+    world.check()

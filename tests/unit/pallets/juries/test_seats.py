@@ -194,6 +194,26 @@ def test_a_young_advert_is_not_eligible() -> None:
     assert world.refuses("Juries", "claim", JURORS[0], panel) is None
 
 
+def test_a_young_stake_does_not_weigh_in_a_draw() -> None:
+    """Nor may anybody judge who staked for this dispute alone: tickets are known by then."""
+    world = JuryWorld(advertAgeSlotsMin=50)
+    world.processors.parameters.put(replace(world.processors.parameters.get(), era_slots=50))
+    late = account("a juror without a stake")
+    world.balances.issue(late, 1_000 * HDL)
+    world.offer_capacity(late, stake=0)
+    world.slots(50)
+    panel = world.open()
+    before = world.juries.rank(panel, world.panel(panel), JURORS[0])
+    for who in (late, JURORS[0]):
+        world.call("Processors", "stake", who, 30 * HDL)
+    assert world.refuses("Juries", "claim", late, panel) is errors.NotEligible
+    assert world.juries.rank(panel, world.panel(panel), JURORS[0]) == before
+    world.slots(50)
+    panel = world.open()
+    assert world.refuses("Juries", "claim", late, panel) is None
+    world.check()
+
+
 def test_an_audit_has_one_seat() -> None:
     """The lowest ticket alone audits."""
     world = JuryWorld()
