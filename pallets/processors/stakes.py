@@ -36,9 +36,7 @@ class Stakes(ProcessorStore):
         stake = self.stakes.get(origin.who)
         clock = self.agenda.now()
         young = stake.fresh if clock - stake.fresh_at < self.parameters.get().era_slots else 0
-        self._put_stake(
-            origin.who, replace(stake, bonded=stake.bonded + amount, fresh=young + amount, fresh_at=clock)
-        )
+        self._put_stake(origin.who, replace(stake, bonded=stake.bonded + amount, fresh=young + amount, fresh_at=clock))
         self.emit(Staked(origin.who, amount))
 
     @call(index=7, weight=Cost(reads=16, writes=9))

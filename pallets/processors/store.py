@@ -98,7 +98,7 @@ class ProcessorStore(Pallet):
         return self.stakes.get(who).bonded
 
     def units(self, who: bytes) -> int:
-        """Whole units of the bonded stake of `who`, at most UNITS_MAX: its weight in sortition once it is old enough."""
+        """Whole units of the bonded stake of `who`, at most UNITS_MAX: its weight in draws once it is old enough."""
         return min(self.stake_of(who) // self.parameters.get().stake_unit, UNITS_MAX)
 
     def settled_units(self, who: bytes, age_slots: int) -> int:

@@ -367,7 +367,8 @@ def test_processors_are_listed(tmp_path: Path) -> None:
         assert found["advert"]["runtimes"] == ["wasm", "python"]
         assert set(found["reputation_ppm"]) == {"wasm", "python"}
         assert found["free"] == lab.free(CHARLIE)
-        assert (found["stake"], found["units"]) == ({"bonded": UNIT, "unbonding": []}, 1)
+        stake = found["stake"]
+        assert (stake["bonded"], stake["unbonding"], stake["fresh"], found["units"]) == (UNIT, [], UNIT, 1)
         assert len(await client.call("processors_list", 1)) == 1
         assert await client.call("processors_list", {"manager": BOB.address}) == []
         await work.pair(CHARLIE, BOB)

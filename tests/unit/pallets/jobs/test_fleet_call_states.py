@@ -273,14 +273,15 @@ def test_each_call_of_matching_and_secrets_in_each_state(call: str, place: int) 
     """What the one who may make it gets: its error, or none."""
     world, job = world_in(place)
     who = ONE if call.endswith("prekeys") and "seal" not in call else ALICE
-    assert tried(world, *call.split("."), who, *JOB_ARGUMENTS[call](world, job)) is JOB_TABLE[call][place]
+    pallet, name = call.split(".")
+    assert tried(world, pallet, name, who, *JOB_ARGUMENTS[call](world, job)) is JOB_TABLE[call][place]
 
 
 @pytest.mark.parametrize("state", JOB_STATES, ids=lambda state: state.__name__)
 def test_nobody_else_has_to_do_with_an_owners_secrets(state: Callable[[World], int]) -> None:
     """Neither a stranger, nor another owner, nor the processor."""
     world, job = world_in(JOB_STATES.index(state))
-    error = {absent: NO_JOB, ended: ENDED}.get(state, job_errors.NotOwner)
+    error = {"absent": NO_JOB, "ended": ENDED}.get(state.__name__, job_errors.NotOwner)
     for call in ("provide", "seal_to_prekeys", "seal"):
         for who in (STRANGER, BOB, ONE):
             assert tried(world, "Secrets", call, who, *JOB_ARGUMENTS[f"Secrets.{call}"](world, job)) is error
@@ -290,7 +291,7 @@ def test_nobody_else_has_to_do_with_an_owners_secrets(state: Callable[[World], i
 def test_what_no_slot_has_is_refused() -> None:
     """A slot past the last, no placement at all, a stake or a recovery of nothing, more than there is."""
     world, job = world_in(JOB_STATES.index(assigned))
-    for who, call, arguments, error in (
+    cases: tuple[tuple[bytes, str, tuple[Any, ...], Error], ...] = (
         (BOB, "Matching.propose", (job, ()), matching.NoPlacements),
         (BOB, "Matching.propose", (job, (world.placement(1, TWO),)), matching.SlotNotFound),
         (ALICE, "Secrets.seal", (job, 1, 0, SEALED), job_errors.SlotNotFound),
@@ -299,8 +300,10 @@ def test_what_no_slot_has_is_refused() -> None:
         (ONE, "Processors.stake", ((1 << 128) - 1,), TokenError),
         (ONE, "Processors.unstake", (0,), errors.ZeroAmount),
         (ONE, "Processors.unstake", ((1 << 128) - 1,), errors.InsufficientStake),
-    ):
-        assert tried(world, *call.split("."), who, *arguments) is error
+    )
+    for who, call, arguments, error in cases:
+        pallet, name = call.split(".")
+        assert tried(world, pallet, name, who, *arguments) is error
     world.pair(TWO, "the manager")
     assert tried(world, "Processors", "recover_funds", MANAGER, TWO, 0) is errors.ZeroAmount
     assert tried(world, "Processors", "recover_funds", MANAGER, TWO, (1 << 128) - 1) is errors.NeedsItsFunds
