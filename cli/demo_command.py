@@ -264,7 +264,7 @@ def check_results(this: Demo, chain: "ChainClient", ids: dict[str, int]) -> list
     """Every replica's result, compared and checked."""
     from cli.demo_results import check_all, short_form
     from cli.job_result import fetch_result
-    from node.processor.project import load_project
+    from cli.project.folder import load_project
 
     jobs = []
     for name, job in ids.items():

@@ -5,7 +5,7 @@ from pathlib import Path
 from cli.accounts import account_of
 from cli.blob_client import LocalBlob
 from cli.errors import NotFound, Refused
-from node.processor.project import Project, ProjectInvalid
+from cli.project.folder import Project, ProjectInvalid
 from pallets.jobs import bounds
 from pallets.jobs.types import (
     Assignment,

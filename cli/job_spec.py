@@ -19,9 +19,9 @@ from cli.job_life import (
     parts_of,
     queue_of,
 )
-from node.processor.project import FILE_NAME, Project, ProjectInvalid, load_project
-from node.processor.project_environment import EnvironmentInvalid
-from node.processor.project_terms import Terms
+from cli.project.environment import EnvironmentInvalid
+from cli.project.folder import FILE_NAME, Project, ProjectInvalid, load_project
+from cli.project.terms import Terms
 from node.processor.runtimes import spec as sandbox
 from node.processor.runtimes.spec import LANGUAGES, native_runtime
 from node.secrets.boxes import new_key

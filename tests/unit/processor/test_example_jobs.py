@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 import trio
 
-from node.processor.project import Project, ProjectInvalid, load_project
+from cli.project.folder import Project, ProjectInvalid, load_project
 from node.processor.runtimes.outcome import Outcome, blake2b256, result_digest
 from node.processor.runtimes.pool import RuntimePool
 from node.processor.runtimes.spec import JobContext, RunSpec

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.processor.project_environment import EnvironmentInvalid, ProjectEnvironment, read_environment
-from node.processor.project_life import FIELDS as LIFE_FIELDS
-from node.processor.project_life import TOP as LIFE_TOP
-from node.processor.project_life import Life, LifeInvalid, read_life
-from node.processor.project_terms import FIELDS as TERMS_FIELDS
-from node.processor.project_terms import Terms, TermsInvalid, read_terms
+from cli.project.environment import EnvironmentInvalid, ProjectEnvironment, read_environment
+from cli.project.life import FIELDS as LIFE_FIELDS
+from cli.project.life import TOP as LIFE_TOP
+from cli.project.life import Life, LifeInvalid, read_life
+from cli.project.terms import FIELDS as TERMS_FIELDS
+from cli.project.terms import Terms, TermsInvalid, read_terms
 from node.processor.runtimes.grants import is_grant
 from node.processor.runtimes.spec import LANGUAGES, RUNTIME_NAMES, Capabilities, Limits
 
