@@ -107,7 +107,7 @@ def _cancel_slot(store: JobStore, id: int, number: int, slot: Slot) -> None:
                 about_to_start = False
         _put_cancelled(store, (id, number, execution), record, paid)
     release(store, id, number, slot)
-    if slot.live or slot.state is not SlotState.VACANT or slot.generation or slot.awaiting:
+    if store.slots.contains((id, number)):
         kept = (*slot.kept, *slot.live)
         store.slots.put((id, number), replace(slot, state=SlotState.CLOSED, live=(), kept=kept))
 

@@ -175,3 +175,17 @@ def test_an_extension_needs_nobodys_consent() -> None:
     world.run(job, 0, 0)
     assert world.slot(job, 0).state is SlotState.VACANT
     world.check()
+
+
+def test_the_slots_that_nobody_had_end_with_the_job() -> None:
+    """They have a record all the same, because they wait for their time; no slot of an ended job is vacant."""
+    world = ready()
+    job = competing(world, slots=2)
+    until_open(world, job)
+    world.propose(job, ONE)
+    world.until_slot(job, 0, SlotState.OFFERED)
+    world.acknowledge(job, 0)
+    assert world.jobs.slots.contains((job, 1))
+    world.call("Jobs", "cancel", ALICE, job)
+    assert world.slot(job, 1).state is SlotState.CLOSED
+    world.check()
