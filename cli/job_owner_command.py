@@ -106,12 +106,14 @@ def edit_script(
 ) -> None:
     """Replace the script of all executions that start in ten minutes or later; only the job's editor may."""
     from cli.blob_client import LocalBlob, upload
+    from cli.job_spec import as_binary
     from pallets.jobs.types import Blob
 
     try:
-        content = LocalBlob(script.name, script.read_bytes())
+        written = script.read_bytes()
     except OSError as error:
         raise NotFound(f"file: {error}", "give the path of the new script") from error
+    content = LocalBlob(script.name, as_binary(script, written))
     blob = Blob(content.cid, len(content.data))
     steps = Steps(lambda _chain, _view: (blob,), lambda chain: upload(chain.rpc, content))
     perform(job, options, "Jobs", "edit_script", steps)

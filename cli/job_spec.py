@@ -267,14 +267,19 @@ def read_job(folder: Path, *, slots: int | None = None, reward: int | None = Non
 def assembled(project: Project) -> bytes:
     """The script's bytes; the text form of WebAssembly is assembled. Refused with the place of its first error."""
     content = project.read_script()
-    if project.runtime != "wasm" or project.script.suffix != ".wat":
+    return as_binary(project.script, content) if project.runtime == "wasm" else content
+
+
+def as_binary(script: Path, content: bytes) -> bytes:
+    """A WebAssembly script as it runs: what is in its text form, `.wat`, is assembled. Refused names the error."""
+    if script.suffix != ".wat":
         return content
     from wasmtime import WasmtimeError, wat2wasm
 
     try:
         return bytes(wat2wasm(content))
     except WasmtimeError as error:
-        raise Refused(f"script: {project.script.name}: {error}", "correct it there") from error
+        raise Refused(f"script: {script.name}: {error}", "correct it there") from error
 
 
 def correct_it(folder: Path) -> str:

@@ -80,7 +80,7 @@ def _source(name: str, raw: object, folder: Path) -> Source:
             return Source(variable=variable, hidden=hidden)
         case "file":
             path = raw.get("path")
-            if not isinstance(path, str) or "variable" in raw:
+            if not isinstance(path, str) or "\0" in path or "variable" in raw:
                 raise EnvironmentInvalid(f"environment.{name}.path must be a text")
             return Source(path=_outside(name, folder, path), hidden=hidden)
     raise EnvironmentInvalid(f'environment.{name}.from must be "env" or "file"')

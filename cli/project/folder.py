@@ -161,6 +161,8 @@ def _amount(value: object) -> int:
 
 def _inside(folder: Path, name: str, field: str) -> Path:
     path = folder / name
+    if "\0" in name:
+        raise ProjectInvalid(f"{field}: {name!r} is no name of a file")
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ProjectInvalid(f"{field}: {name} is outside the job's folder")
     return path

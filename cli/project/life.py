@@ -95,6 +95,8 @@ def _files(folder: Path, patterns: tuple[str, ...]) -> tuple[Path, ...]:
 
 def _inside(folder: Path, name: str, field: str) -> Path:
     path = folder / name
+    if "\0" in name:
+        raise LifeInvalid(f"{field}: {name!r} is no name of a file")
     if Path(name).is_absolute() or not path.resolve().is_relative_to(folder.resolve()):
         raise LifeInvalid(f"{field}: {name} is outside the job's folder")
     return path

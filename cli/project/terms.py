@@ -57,6 +57,14 @@ FIELDS = {
 }
 
 
+VERIFICATION_FIELDS = {
+    "window_ms": ("owner-accept", "reexecution"),
+    "agreeing": ("quorum",),
+    "trust": ("credibility",),
+}
+"""Fields that say something in these modes alone: elsewhere whoever wrote them expects a check that is not made."""
+
+
 class TermsInvalid(ValueError):
     """A field of the terms has no meaning; the message names it and what it may be."""
 
@@ -94,6 +102,9 @@ def read_terms(raw: dict[str, Any], duration_ms: int) -> Terms:
     mode = verification.get("mode", MODES[0])
     if mode not in MODES:
         raise TermsInvalid(f"verification.mode is {mode!r}, allowed are {', '.join(MODES)}")
+    for name, meant in VERIFICATION_FIELDS.items():
+        if name in verification and mode not in meant:
+            raise TermsInvalid(f"verification.{name} says nothing in the mode {mode}, only in {' and '.join(meant)}")
     choice = processors.get("choice", CHOICES[0])
     if choice not in CHOICES:
         raise TermsInvalid(f"processors.choice is {choice!r}, allowed are {', '.join(CHOICES)}")
