@@ -190,12 +190,16 @@ def timeline(
 
     from cli.job_story import attempts_of, draw_story, movements_of, sums_of
     from cli.job_timeline import Timeline
-    from cli.job_watch import past_events, print_lines
+    from cli.job_watch import past_events, print_lines, require_told
     from cli.rpc_client import RpcClient
 
     with RpcClient(url) as rpc:
         view = view_of(rpc, job)
-        told = past_events(rpc, view["id"], view["job"]["registered_block"])
+        past = past_events(rpc, view["id"], view["job"]["registered_block"])
+    require_told(past, view["id"])
+    told = past.events
+    if past.kept_from is not None:
+        note(f"what happened before block {past.kept_from} is discarded on this node", as_json=as_json)
     if events and not as_json:
         line_by_line = Timeline(view["id"])
         for event in told:
@@ -211,6 +215,7 @@ def timeline(
         "attempts": [asdict(one) for one in attempts_of(told)],
         "money": {**asdict(sums), "held": sums.held, "movements": [asdict(one) for one in movements]},
         "events": told,
+        "kept_from": past.kept_from,
     }
     emit(document, as_json=as_json, human=draw_story(view, told))
 

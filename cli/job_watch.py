@@ -5,9 +5,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from cli.errors import CliError, TimedOut
+from cli.errors import CliError, NotFound, TimedOut
 from cli.job_picture import seconds
 from cli.job_timeline import Line, Timeline
 from cli.output import emit_line
@@ -21,15 +22,41 @@ Message = dict[str, Any]
 Heard = Callable[[Timeline, Message, list[Line]], None]
 
 
-def past_events(rpc: RpcClient, job: int, from_block: int) -> list[dict[str, Any]]:
-    """The events of a job from a height up to the best block."""
+class Caller(Protocol):
+    """What answers requests: a client, or a stand-in for one."""
+
+    def call(self, method: str, *params: Any) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Past:
+    """The events of a job so far. Those before the block `kept_from` are gone from the node; None if it has all."""
+
+    events: list[dict[str, Any]]
+    kept_from: int | None
+
+
+def past_events(rpc: Caller, job: int, from_block: int) -> Past:
+    """The events of a job from a height up to the best block, as far as the node still has them."""
     found: list[dict[str, Any]] = []
+    kept_from = None
     number: int | None = from_block
     while number is not None:
         answer = rpc.call("jobs_events", job, number)
         found += answer["events"]
+        if answer["kept_from"] > number:
+            kept_from = answer["kept_from"]
         number = answer["next"]
-    return found
+    return Past(found, kept_from)
+
+
+def require_told(past: Past, job: int) -> None:
+    """NotFound if nothing of a job is left to tell."""
+    if past.kept_from is not None and not past.events:
+        raise NotFound(
+            f"the node has discarded the events before block {past.kept_from}, and all of job {job} with them",
+            f"ask a node that keeps more (--state-pruning archive); how it stands: `heddle job show {job}`",
+        )
 
 
 def follow(rpc: RpcClient, job: int) -> Iterator[Message]:
@@ -39,7 +66,7 @@ def follow(rpc: RpcClient, job: int) -> Iterator[Message]:
     """
     with rpc.subscribe("jobs_subscribe", job) as updates:
         view = rpc.call("jobs_get", job)
-        for event in past_events(rpc, job, view["job"]["registered_block"]):
+        for event in past_events(rpc, job, view["job"]["registered_block"]).events:
             yield {"kind": "event", **event}
         message: Message = {"kind": "view", "view": view}
         while message["kind"] != "ended":
