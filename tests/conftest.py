@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import hypothesis
 import pytest
@@ -40,3 +41,24 @@ def _deadline(request: pytest.FixtureRequest) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """A cluster of two machines for all tests of a run; where Ray is not installed they count as skipped."""
+    from tests.helpers.ray_cluster import NOT_RUN, has_ray, two_machine_cluster
+
+    if not has_ray():
+        pytest.skip(NOT_RUN)
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # its start is not the first test's time
+    with two_machine_cluster() as cluster:
+        signal.setitimer(signal.ITIMER_REAL, left_s)
+        yield cluster
+
+
+@pytest.fixture(params=["local", "ray"])
+def open_pool(request: pytest.FixtureRequest) -> Any:
+    """Each kind of pool there is: called with a number of workers it gives what `async with` opens."""
+    from node.processor.runtimes.pool import RuntimePool
+
+    return RuntimePool if request.param == "local" else request.getfixturevalue("ray_cluster").pool

@@ -1,20 +1,17 @@
-"""What this machine offers: its advert."""
+"""What the machines behind a processor offer: its advert."""
 
 from __future__ import annotations
 
-import os
-import platform
-
-from node.processor.runtimes.native.bubblewrap import native_modules
-from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.port import Pool
 from node.processor.runtimes.spec import NETWORK_REQUESTS_MAX
 from pallets.jobs.types import Architecture, RuntimeKind
 from pallets.processors.calendar import Capacity
 from pallets.processors.types import Advert, Pricing
 
-MEMORY_BYTES_MAX = 16 << 30
+MEMORY_BYTES_MAX = 16 << 40
+"""Of a cluster; what one machine gives is bounded by its pool."""
 STORAGE_BYTES = 8 << 30
-CORES_MAX = 64
+CORES_MAX = 1_024
 JOBS_PER_CORE = 4
 """Runs promised per core: the calendar counts whole durations, and most runs need a fraction of theirs."""
 PRICING = Pricing(base=5 * 10**9, per_ms=10**6, per_storage_byte=0, per_request=0)
@@ -29,17 +26,17 @@ KINDS = {
 MACHINES = {"x86_64": Architecture.X86_64, "aarch64": Architecture.AARCH64, "riscv64": Architecture.RISCV64}
 
 
-def machine_advert(pool: RuntimePool, benchmark: int) -> Advert:
-    """The advert of this machine, at the usual prices, for everybody."""
-    cores = min(os.cpu_count() or 1, CORES_MAX)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+def machine_advert(pool: Pool, benchmark: int) -> Advert:
+    """The advert of the pool's machines, at the usual prices, for everybody."""
+    room = pool.room()
+    cores, memory_bytes = min(room.cores, CORES_MAX), min(room.memory_bytes, MEMORY_BYTES_MAX)
     return Advert(
         runtimes=tuple(dict.fromkeys(KINDS[name] for name in pool.runtime_ids())),
-        capacity=Capacity(min(memory, MEMORY_BYTES_MAX), STORAGE_BYTES, cores * JOBS_PER_CORE),
+        capacity=Capacity(memory_bytes, STORAGE_BYTES, cores * JOBS_PER_CORE),
         requests_max=NETWORK_REQUESTS_MAX,
-        modules=native_modules(pool.native),
+        modules=pool.modules(),
         labels=(),
-        architecture=MACHINES.get(platform.machine()),
+        architecture=MACHINES.get(room.machine or ""),
         accelerators=(),
         fetch=True,
         storage=True,

@@ -5,14 +5,8 @@ A processor that starts again has promises to look after; with the figure of las
 
 from __future__ import annotations
 
-import os
-import platform
-import time
-from collections.abc import Iterable
-from contextlib import suppress
-
 from node.log import logger
-from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.port import Pool
 from node.processor.runtimes.spec import JobContext, Limits, RunSpec
 from node.store.database import Database
 from runtime.hashing import blake2b256
@@ -44,10 +38,11 @@ def main(heddle):
 
 
 class KeptBenchmark:
-    """The last figure in the processor's database, for this machine and these runtimes: others have their own."""
+    """The last figure in the processor's database, for these machines and runtimes: others have their own."""
 
-    def __init__(self, database: Database, pool: RuntimePool) -> None:
-        machine = f"{platform.machine()} {os.cpu_count()} {sorted(pool.runtime_ids().items())}"
+    def __init__(self, database: Database, pool: Pool) -> None:
+        room = pool.room()
+        machine = f"{room.machine} {room.cores} {sorted(pool.runtime_ids().items())}"
         self._key = PREFIX + blake2b256(machine.encode())
         self._database = database
 
@@ -66,17 +61,7 @@ def differs(old: int, new: int) -> bool:
     return abs(new - old) * 1_000_000 > CHANGE_MIN_PPM * old
 
 
-def cpu_ns(pids: Iterable[int]) -> int:
-    """Processor time that these processes have used; one that is gone counts nothing."""
-    total = 0
-    for pid in pids:
-        with suppress(OSError):
-            # The clock of a process, as clock_getcpuclockid(3) makes it from the pid.
-            total += time.clock_gettime_ns((~pid << 3) | 2)
-    return total
-
-
-async def measure_benchmark(pool: RuntimePool) -> int:
+async def measure_benchmark(pool: Pool) -> int:
     """Fuel per millisecond of processor time that a run of this machine uses up: the best of a few short runs.
 
     Time spent waiting for a core is left out: what else runs while the node starts says nothing about the machine.
@@ -87,9 +72,9 @@ async def measure_benchmark(pool: RuntimePool) -> int:
             continue
         for _ in range(BENCHMARK_RUNS):
             spec = RunSpec(name, script.encode(), "main", b"", JobContext("benchmark"), Limits(fuel=1 << 40))
-            before = cpu_ns(pool.worker_pids)
+            before = pool.cpu_used_ns()
             outcome = await pool.run(spec)
-            elapsed_ms = max((cpu_ns(pool.worker_pids) - before) // 1_000_000, 1)
+            elapsed_ms = max((pool.cpu_used_ns() - before) // 1_000_000, 1)
             if outcome.failure is None:
                 best = max(best, outcome.fuel_used // elapsed_ms)
     log.info("benchmark", fuel_per_ms=best)

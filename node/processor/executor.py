@@ -1,4 +1,4 @@
-"""Executor: from a job's specification to a finished outcome, on this machine.
+"""Executor: from a job's specification to a finished outcome, on the machines behind this processor.
 
 Fetches script and input, runs them in the runtime pool, stores the output, and says what the chain is to be told. It
 knows nothing of extrinsics; the same inputs give the same result digest on every processor.
@@ -15,7 +15,7 @@ from node.blobs import BlobError, Blobs, BlobUnavailable, cid_text
 from node.log import logger
 from node.processor.opened import Opened
 from node.processor.runtimes import outcome as runs
-from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign, WorkerCrashed
+from node.processor.runtimes.port import Fetch, NoRoom, OnBytes, OnProgress, OnText, Pool, Sign, WorkerCrashed
 from node.processor.runtimes.spec import (
     Capabilities,
     JobContext,
@@ -84,7 +84,7 @@ class Executor:
     """
 
     def __init__(
-        self, blobs: Blobs, pool: RuntimePool, fetch: Fetch | None, workers: int, sign: SignBytes | None = None
+        self, blobs: Blobs, pool: Pool, fetch: Fetch | None, workers: int, sign: SignBytes | None = None
     ) -> None:
         self.blobs = blobs
         self.pool = pool
@@ -99,12 +99,14 @@ class Executor:
         return runtime_of(spec) in self.pool.runtime_ids()
 
     def accepts(self, spec: JobSpec) -> bool:
-        """Whether this machine has the runtime, and its sandbox knows limits as high as the job's."""
+        """Whether the runtime is here, the sandbox knows limits as high as the job's, and a machine has the room."""
         if not self.supports(spec):
             return False
         try:
-            check_spec(self.run_spec(Work(bytes(32), bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b""))
-        except SpecInvalid as error:
+            run = self.run_spec(Work(bytes(32), bytes(32), spec, 0, 0, 1, spec.schedule.start_ms), b"", b"")
+            check_spec(run)
+            self.pool.check_room(run)
+        except (SpecInvalid, NoRoom) as error:
             log.info("job not accepted", reason=str(error))
             return False
         return True
@@ -166,7 +168,7 @@ class Executor:
             return _failed(classes.InputUnavailable(), str(error), 0)
         except SpecInvalid as error:
             return _failed(classes.ScriptInvalid(), str(error), 0)
-        except WorkerCrashed as error:
+        except (WorkerCrashed, NoRoom) as error:  # a machine that had the room has left: the next processor has it
             log.warning("worker crashed", reason=str(error))
             return _failed(classes.OutOfResources(classes.Resource.WALL), f"worker crashed: {error}", 0)
         if result.failure is not None:

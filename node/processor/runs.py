@@ -14,7 +14,7 @@ from node.processor.executor import Executor, Work
 from node.processor.journal import AttemptKey, Journal
 from node.processor.keeper import Keeper
 from node.processor.reports import Reports
-from node.processor.runtimes.pool import OnText
+from node.processor.runtimes.port import OnText
 from node.processor.submitter import Submitter
 from node.run_logs import LogStore, RunPlace
 from pallets.jobs.records import Execution, ExecutionState

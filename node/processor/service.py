@@ -21,9 +21,8 @@ from node.processor.egress import EgressGuard
 from node.processor.executor import Executor
 from node.processor.journal import Journal
 from node.processor.matcher import Matcher
-from node.processor.runtimes.native.bubblewrap import why_not
 from node.processor.runtimes.pool import RuntimePool
-from node.processor.runtimes.spec import LANGUAGES
+from node.processor.runtimes.port import Pool
 from node.processor.submitter import Submitter
 from node.processor.vault import Vault
 from node.processor.watcher import Watcher
@@ -51,17 +50,8 @@ def processor_pair(keystore: Keystore, dev_account: str | None, token: bytes) ->
     return pair
 
 
-def native_runtimes() -> tuple[str, ...]:
-    """Those that work on this machine; why others do not goes into the log."""
-    reasons = {runtime: why_not(runtime) for runtime in LANGUAGES}
-    for runtime, reason in reasons.items():
-        if reason:
-            log.warning("native runtime not offered", runtime=runtime, reason=reason)
-    return tuple(runtime for runtime, reason in reasons.items() if not reason)
-
-
 class ProcessorService:
-    """Runs jobs on this machine with one account.
+    """Runs jobs with one account, on this machine or where `pool` has them run.
 
     `database` is the folder of its journal; `stake` what it puts at stake by itself, None for one unit;
     `challenge_ppm` the share of others' results that it runs again.
@@ -76,14 +66,14 @@ class ProcessorService:
         stake: int | None = None,
         challenge_ppm: int = 0,
         offer_native: bool = False,
+        pool: Pool | None = None,
     ) -> None:
         self.node = node
-        self.workers = min(os.cpu_count() or 1, WORKERS_MAX)
-        self.pool = RuntimePool(self.workers)
+        self.pool = pool or RuntimePool(min(os.cpu_count() or 1, WORKERS_MAX))
         self.offer_native = offer_native
         self.guard = EgressGuard(f"{host}:{port}" for host, port in allow_destinations)
         self.submitter = Submitter(node.chain, node.transactions, pair)
-        self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.workers, pair.sign)
+        self.executor = Executor(node.blobs, self.pool, self.guard.fetch, self.pool.workers, pair.sign)
         self.database = LevelDatabase(database)
         self._advert: Advert | None = None
         self.webhook = WebhookSender(self.guard, pair)
@@ -96,6 +86,7 @@ class ProcessorService:
             logs=node.logs.store,
             challenge_ppm=challenge_ppm,
         )
+        self._show_workers: Callable[[int], None] = lambda _workers: None
         self.matcher = Matcher(node.chain, self.submitter)
 
     def observe(self, metrics: Metrics) -> None:
@@ -103,7 +94,8 @@ class ProcessorService:
         self.executor.ran = metrics.ran
         self._delivered = metrics.delivery
         self.webhook.on_retry = lambda: metrics.delivery("webhook", "retried")
-        metrics.workers.set(self.workers)
+        self._show_workers = metrics.workers.set
+        metrics.workers.set(self.pool.workers)
 
     async def _send(self, url: str, identity: str, payload: str) -> bytes:
         """One delivery to a webhook, counted."""
@@ -120,6 +112,11 @@ class ProcessorService:
         assert self._advert is not None, "measured before the watcher runs"
         return self._advert
 
+    def _count_workers(self) -> None:
+        """As many runs at once as the pool has workers: a cluster's are known once it is connected."""
+        self.executor.workers = self.pool.workers
+        self._show_workers(self.pool.workers)
+
     async def _measure_again(self, kept: KeptBenchmark, last: int) -> None:
         """Beside the work; a figure that has changed much is advertised."""
         found = await measure_benchmark(self.pool)
@@ -135,7 +132,8 @@ class ProcessorService:
         try:
             async with self.pool, trio.open_nursery() as nursery:
                 if self.offer_native:
-                    self.pool.native = await trio.to_thread.run_sync(native_runtimes)
+                    await self.pool.offer_native()
+                self._count_workers()
                 kept = KeptBenchmark(self.database, self.pool)
                 last = kept.get()
                 if last is None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import quote, urlsplit
 
-from node.processor.runtimes.pool import Fetch
+from node.processor.runtimes.port import Fetch
 from node.processor.runtimes.spec import DestinationRefused, FetchFailed, FetchReply, FetchRequest
 
 VALUE_BYTES_MIN = 4

@@ -18,7 +18,8 @@ from node.processor.executor import Executor
 from node.processor.journal import Journal
 from node.processor.matcher import Matcher
 from node.processor.runtimes.outcome import Outcome, Status
-from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign
+from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.port import Fetch, OnBytes, OnProgress, OnText, Sign
 from node.processor.runtimes.spec import RunSpec, check_spec
 from node.processor.submitter import Submitter
 from node.processor.vault import Vault

@@ -17,7 +17,8 @@ import trio
 from node.keys.pair import Pair
 from node.node import Node
 from node.processor.runtimes.outcome import Outcome, Status
-from node.processor.runtimes.pool import Fetch, OnBytes, OnProgress, OnText, RuntimePool, Sign
+from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.port import Fetch, OnBytes, OnProgress, OnText, Sign
 from node.processor.runtimes.spec import RunSpec, check_spec
 from node.processor.submitter import Submitter
 from pallets.jobs.types import RuntimeKind

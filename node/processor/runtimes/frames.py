@@ -19,19 +19,25 @@ class FrameInvalid(ValueError):
     """A frame over the cap, or one that is not a msgpack list starting with a kind."""
 
 
-def encode_frame(*items: Any) -> bytes:
+def encode_body(*items: Any, bytes_max: int = FRAME_BYTES_MAX) -> bytes:
+    """The body of a frame, within the cap."""
+    body = bytes(msgpack.packb(list(items)))
+    if len(body) > bytes_max:
+        raise FrameInvalid(f"frame of {len(body)} bytes, allowed is {bytes_max}")
+    return body
+
+
+def encode_frame(*items: Any, bytes_max: int = FRAME_BYTES_MAX) -> bytes:
     """One frame, ready to write."""
-    body = msgpack.packb(list(items))
-    if len(body) > FRAME_BYTES_MAX:
-        raise FrameInvalid(f"frame of {len(body)} bytes, allowed is {FRAME_BYTES_MAX}")
-    return len(body).to_bytes(LENGTH_BYTES, "big") + bytes(body)
+    body = encode_body(*items, bytes_max=bytes_max)
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
 
 
-def frame_length(prefix: bytes) -> int:
+def frame_length(prefix: bytes, bytes_max: int = FRAME_BYTES_MAX) -> int:
     """The body's length from its prefix, within the cap."""
     length = int.from_bytes(prefix, "big")
-    if length > FRAME_BYTES_MAX:
-        raise FrameInvalid(f"frame of {length} bytes, allowed is {FRAME_BYTES_MAX}")
+    if length > bytes_max:
+        raise FrameInvalid(f"frame of {length} bytes, allowed is {bytes_max}")
     return length
 
 

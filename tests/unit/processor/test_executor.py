@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from node.blobs import Blobs, BlobStore
 from node.keys.pair import from_uri
 from node.processor.executor import Executor, Finished, Work, chain_failure, signing_message
 from node.processor.runtimes import outcome as runs
-from node.processor.runtimes.pool import RuntimePool
+from node.processor.runtimes.port import Pool
 from pallets.jobs import failure as classes
 from pallets.jobs.bounds import INLINE_BYTES_MAX, MESSAGE_BYTES_MAX
 from pallets.jobs.report import BlobOutput, Failed, InlineOutput, Succeeded
@@ -34,6 +35,8 @@ from tests.helpers.chain_lab import FIRST_SLOT, SLOT_MS
 from tests.helpers.processor_lab import ProcessorLab
 from tests.sim.network import Switchboard
 
+OpenPool = Callable[..., AbstractAsyncContextManager[Pool]]
+
 JOB = bytes(range(32))
 SEED = bytes(reversed(range(32)))
 FIGURES = b"""
@@ -45,21 +48,17 @@ def main(heddle):
 """
 
 
-def with_pools(test: Callable[..., Awaitable[None]], folder: Path, *hash_seeds: str) -> None:
+def with_pools(open_pool: OpenPool, test: Callable[..., Awaitable[None]], folder: Path, *hash_seeds: str) -> None:
     """Run a test with an executor for each hash seed; they share nothing."""
 
     async def run() -> None:
         executors = []
-        async with trio.open_nursery() as nursery:
+        async with AsyncExitStack() as stack:
             for hash_seed in hash_seeds or ("0",):
-                pool = RuntimePool(1, environment={"PYTHONHASHSEED": hash_seed})
+                pool = await stack.enter_async_context(open_pool(1, environment={"PYTHONHASHSEED": hash_seed}))
                 blobs = Blobs(BlobStore(folder / hash_seed), Switchboard(0).join(hash_seed))
                 executors.append(Executor(blobs, pool, None, 1))
-            try:
-                await test(*executors)
-            finally:
-                for executor in executors:
-                    nursery.start_soon(executor.pool.close)
+            await test(*executors)
 
     trio.run(run)
 
@@ -84,7 +83,7 @@ def succeeded(finished: Finished) -> Succeeded:
     return finished.outcome
 
 
-def test_replicas_agree_under_any_hash_seed(tmp_path: Path) -> None:
+def test_replicas_agree_under_any_hash_seed(open_pool: OpenPool, tmp_path: Path) -> None:
     """Two pools with different PYTHONHASHSEED, slot and attempt: the same output, digest and fuel."""
 
     async def test(first: Executor, second: Executor) -> None:
@@ -97,7 +96,7 @@ def test_replicas_agree_under_any_hash_seed(tmp_path: Path) -> None:
         changed = succeeded(await first.run(replace(one, execution=4)))
         assert changed.digest != succeeded(found[0]).digest
 
-    with_pools(test, tmp_path, "1", "2")
+    with_pools(open_pool, test, tmp_path, "1", "2")
 
 
 def test_compared_scripts_do_not_see_what_differs_between_replicas(tmp_path: Path) -> None:
@@ -122,7 +121,7 @@ def test_chance_is_the_jobs_and_the_executions(tmp_path: Path) -> None:
         assert Executor.run_spec(item, b"", b"").seed not in seeds
 
 
-def test_large_outputs_go_to_the_blob_store(tmp_path: Path) -> None:
+def test_large_outputs_go_to_the_blob_store(open_pool: OpenPool, tmp_path: Path) -> None:
     """Up to the inline limit the output is on chain, beyond it a blob that this node keeps; both are stored here."""
 
     async def test(executor: Executor) -> None:
@@ -138,10 +137,10 @@ def test_large_outputs_go_to_the_blob_store(tmp_path: Path) -> None:
             else:
                 assert output == InlineOutput(expected)
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
-def test_ends_of_runs_become_the_chains_classes(tmp_path: Path) -> None:
+def test_ends_of_runs_become_the_chains_classes(open_pool: OpenPool, tmp_path: Path) -> None:
     """An error of the script, an invalid script, a used-up budget, a missing grant: each has its class and message."""
     cases: list[tuple[bytes, classes.Failure]] = [
         (b"export function main() { throw new Error('" + b"long " * 100 + b"') }", classes.AppError(1)),
@@ -158,10 +157,10 @@ def test_ends_of_runs_become_the_chains_classes(tmp_path: Path) -> None:
             assert 0 < len(finished.outcome.message.encode()) <= MESSAGE_BYTES_MAX
             assert finished.output is None
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
-def test_what_is_missing_is_no_fault_of_the_script(tmp_path: Path) -> None:
+def test_what_is_missing_is_no_fault_of_the_script(open_pool: OpenPool, tmp_path: Path) -> None:
     """A script or input that nobody has cannot be promised, and a run without it ends as InputUnavailable."""
     absent = Blob(b"\x01\x55\x12\x20" + bytes(32), 10)
 
@@ -174,10 +173,10 @@ def test_what_is_missing_is_no_fault_of_the_script(tmp_path: Path) -> None:
             assert isinstance(outcome, Failed)
             assert outcome.failure == classes.InputUnavailable()
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
-def test_a_blob_of_another_size_than_declared_is_not_taken(tmp_path: Path) -> None:
+def test_a_blob_of_another_size_than_declared_is_not_taken(open_pool: OpenPool, tmp_path: Path) -> None:
     """A job pays for the sizes that it declares: a longer script or input is one that cannot be had."""
 
     async def test(executor: Executor) -> None:
@@ -191,10 +190,10 @@ def test_a_blob_of_another_size_than_declared_is_not_taken(tmp_path: Path) -> No
                 assert isinstance(outcome, Failed)
                 assert outcome.failure == classes.InputUnavailable()
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
-def test_a_wall_limit_is_the_jobs_duration(tmp_path: Path) -> None:
+def test_a_wall_limit_is_the_jobs_duration(open_pool: OpenPool, tmp_path: Path) -> None:
     """A run with plenty of fuel ends with its duration, as a wall limit."""
 
     async def test(executor: Executor) -> None:
@@ -208,7 +207,7 @@ def test_a_wall_limit_is_the_jobs_duration(tmp_path: Path) -> None:
         assert isinstance(outcome, Failed)
         assert outcome.failure == classes.OutOfResources(classes.Resource.WALL)
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
 @pytest.mark.parametrize("resource", list(runs.Resource))
@@ -220,7 +219,9 @@ def test_every_budget_has_its_class(resource: runs.Resource) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("memory_bytes", 64 << 30), ("storage_bytes", 1 << 40)], ids=["memory", "storage"]
 )
-def test_limits_beyond_the_sandbox_are_not_accepted(tmp_path: Path, field: str, value: int) -> None:
+def test_limits_beyond_the_sandbox_are_not_accepted(
+    open_pool: OpenPool, tmp_path: Path, field: str, value: int
+) -> None:
     """What the chain allows and this sandbox does not is refused before it is promised."""
 
     async def test(executor: Executor) -> None:
@@ -229,10 +230,10 @@ def test_limits_beyond_the_sandbox_are_not_accepted(tmp_path: Path, field: str, 
         assert not executor.accepts(replace(spec, resources=replace(spec.resources, **{field: value})))
         assert not executor.accepts(replace(spec, runtime=RuntimeKind.NATIVE))
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)
 
 
-def test_a_signature_names_the_job(tmp_path: Path) -> None:
+def test_a_signature_names_the_job(open_pool: OpenPool, tmp_path: Path) -> None:
     """What a script has signed verifies by the processor's account, for its own job and execution only."""
     pair = from_uri("//Ferdie")
     script = b"export function main() { return heddle.sign('paid') }"
@@ -248,4 +249,4 @@ def test_a_signature_names_the_job(tmp_path: Path) -> None:
         assert not verify(Scheme.ED25519, pair.public, signing_message(JOB, 4, b"paid"), output.data)
         assert not verify(Scheme.ED25519, pair.public, b"paid", output.data)
 
-    with_pools(test, tmp_path)
+    with_pools(open_pool, test, tmp_path)

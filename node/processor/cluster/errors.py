@@ -1,0 +1,60 @@
+"""Why a node cannot use a Ray cluster; each message says what to do about it.
+
+ClusterError
+├── RayMissing          ray is not installed beside Heddle
+├── TokenMissing        no token was given, or what was given is none
+├── ClusterUnreachable  nobody answers at the address, or not in time
+├── TokenRefused        the cluster does not take the token
+├── ClusterOpen         the cluster takes work from anyone, without a token
+├── VersionDiffers      the cluster's Ray or Python is not ours
+└── NoMachine           no machine of the cluster can run jobs
+"""
+
+
+class ClusterError(Exception):
+    """The cluster cannot be used."""
+
+
+class RayMissing(ClusterError):
+    """Ray is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "ray is not installed: `pip install '.[ray]' -c constraints.txt -c constraints-extras.txt`, "
+            "or scripts/setup_extras.sh for an environment of its own"
+        )
+
+
+class TokenMissing(ClusterError):
+    """No token."""
+
+
+class ClusterUnreachable(ClusterError):
+    """Nobody answers."""
+
+
+class TokenRefused(ClusterError):
+    """The wrong token."""
+
+
+class ClusterOpen(ClusterError):
+    """A cluster without tokens."""
+
+
+class VersionDiffers(ClusterError):
+    """Another Ray or Python."""
+
+
+class NoMachine(ClusterError):
+    """No machine can run jobs."""
+
+
+KINDS: dict[str, type[ClusterError]] = {
+    kind.__name__: kind for kind in (ClusterUnreachable, TokenRefused, ClusterOpen, VersionDiffers, NoMachine)
+}
+"""What the bridge may say, by the name it says it under."""
+
+
+def error_of(kind: str, text: str) -> ClusterError:
+    """The error that the bridge named; the cluster counts as unreachable for a reason that has no name."""
+    return KINDS.get(kind, ClusterUnreachable)(text)
