@@ -188,7 +188,7 @@ def timeline(
     """Tell a job's story so far: every attempt with its times and reason, and where every planck went."""
     from dataclasses import asdict
 
-    from cli.job_story import attempts_of, draw_story, movements_of, sums_of
+    from cli.job_story import attempts_of, draw_story, movements_of, skips_of, sums_of
     from cli.job_timeline import Timeline
     from cli.job_watch import past_events, print_lines, require_told
     from cli.rpc_client import RpcClient
@@ -213,6 +213,7 @@ def timeline(
         "state": view["job"]["state"],
         "end": view["job"]["end"],
         "attempts": [asdict(one) for one in attempts_of(told)],
+        "skipped": [asdict(one) for one in skips_of(told)],
         "money": {**asdict(sums), "held": sums.held, "movements": [asdict(one) for one in movements]},
         "events": told,
         "kept_from": past.kept_from,

@@ -12,6 +12,10 @@ SENTENCES: dict[str, tuple[str, bool | None]] = {
     "JobWaiting": ("WAITING: its lane is full", None),
     "JobOpened": ("OPEN: its turn has come in its lane", None),
     "JobFellBack": ("it failed, and its fallback runs instead", False),
+    "ExecutionsSkipped": (
+        "slot {slot}: {count} executions from {first} on are skipped, nobody could begin them in time",
+        False,
+    ),
     "JobPreempted": ("it took the processor of job {victim} and paid {paid}", None),
     "JobPaused": ("paused by its owner", None),
     "JobResumed": ("resumed by its owner", None),

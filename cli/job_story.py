@@ -62,6 +62,16 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Skip:
+    """So many executions of a slot, from `first` on, that never had an attempt: their starts passed."""
+
+    slot: int
+    first: int
+    count: int
+    after_ms: int
+
+
+@dataclass(frozen=True)
 class Movement:
     """Money that came into a job's deposit (positive) or left it (negative), and what was held afterwards."""
 
@@ -119,6 +129,16 @@ def attempts_of(events: Sequence[Event]) -> list[Attempt]:
             attempt = replace(attempt, reason=_why_cancelled(events, place))
         attempts[key] = attempt
     return [attempts[key] for key in sorted(attempts)]
+
+
+def skips_of(events: Sequence[Event]) -> list[Skip]:
+    """The executions that nobody could begin in time: the slot was vacant, the job paused, or the chain stood still."""
+    begun_ms = events[0]["time_ms"] if events else 0
+    return [
+        Skip(about["slot"], about["first"], about["count"], event["time_ms"] - begun_ms)
+        for event in events
+        if event["event"] == "ExecutionsSkipped" and (about := event["fields"])
+    ]
 
 
 def _after(attempt: Attempt, name: str, about: dict[str, Any], time_ms: int, begun_ms: int) -> Attempt:
@@ -229,6 +249,11 @@ def draw_story(view: dict[str, Any], events: Sequence[Event]) -> Callable[["Cons
         [_time(one.after_ms), f"#{one.block}", one.what, _signed(one.amount), format_amount(one.held)]
         for one in movements[-ROWS_SHOWN_MAX:]
     ]
+    skipped = [
+        f"After {_time(one.after_ms)}, {one.count} executions of slot {one.slot} were skipped, from {one.first} on: "
+        "their starts passed while nobody could begin them."
+        for one in skips_of(events)[-ROWS_SHOWN_MAX:]
+    ]
     left_out = [
         f"{len(found) - ROWS_SHOWN_MAX} earlier {name} are left out; --json has all"
         for name, found in (("attempts", attempts), ("movements", movements))
@@ -243,7 +268,7 @@ def draw_story(view: dict[str, Any], events: Sequence[Event]) -> Callable[["Cons
         heads = ("slot", "execution", "attempt", "processor", "due", "started", "ended", "how", "why")
         table(heads, rows, empty="No execution has come up yet.")(target)
         table(("after", "block", "money", "amount", "held"), money, empty="No money has moved yet.")(target)
-        for sentence in left_out:
+        for sentence in (*skipped, *left_out):
             target.print(sentence)
 
     return draw

@@ -329,6 +329,16 @@ class JobPreempted(Event):
     paid: U128
 
 
+@dataclass(slots=True)
+class ExecutionsSkipped(Event):
+    """The starts of `count` executions of a slot, from `first` on, passed while nobody could begin them."""
+
+    job: U64
+    slot: U8
+    first: U32
+    count: U32
+
+
 EVENTS = (
     JobRegistered,
     SlotOffered,
@@ -364,4 +374,5 @@ EVENTS = (
     CheckpointStored,
     JobFellBack,
     JobPreempted,
+    ExecutionsSkipped,
 )

@@ -4,7 +4,7 @@ Every end goes through `close`, every failed attempt through `end_attempt`: that
 """
 
 from pallets.jobs import bounds, ending
-from pallets.jobs.events import AttemptFailed, ExecutionScheduled, SlotClosed
+from pallets.jobs.events import AttemptFailed, ExecutionScheduled, ExecutionsSkipped, SlotClosed
 from pallets.jobs.failure import Failure, NodeLost, Preempted, RunTimeout, may_differ_next_time
 from pallets.jobs.records import Execution, ExecutionState, JobState, Slot, SlotState
 from pallets.jobs.schedule import START_GRACE_SLOTS, backoff_ms, start_of
@@ -63,10 +63,11 @@ def _missed(spec: JobSpec, slot: Slot, now: int, executions: int) -> int:
 
 
 def _skip(store: JobStore, id: int, number: int, slot: Slot, count: int) -> None:
-    """In bulk, without records, fees or blame: the chain was not there to start them."""
+    """In bulk, without records, fees or blame: the chain was not there to start them, or the vacant slot was full."""
     store.slots.put((id, number), replace(slot, next=slot.next + count))
     job = store.jobs.get(id)
     store.change_job(id, closed=job.closed + count, skipped=job.skipped + count)
+    store.emit(ExecutionsSkipped(id, number, slot.next, count))
     close_slot_if_over(store, id, number)
 
 

@@ -10,13 +10,11 @@ from functools import partial
 import pytest
 
 from node.keys.pair import dev_pair, from_uri
-from pallets.balances import TREASURY, Burned, Issued
-from pallets.escrow.events import Paid
 from pallets.jobs.types import RuntimeKind
-from pallets.transaction_payment import AUTHOR_PERCENT, TransactionFeePaid
 from runtime.chain_spec import local_spec
 from runtime.dev_accounts import dev_validator
 from tests.helpers.job_client import FinalState, JobClient
+from tests.helpers.money import explained
 from tests.helpers.node_process import NodeProcess, ended_with_the_block
 from tests.helpers.waiting import wait_for
 
@@ -125,35 +123,12 @@ def check_ledgers(client: JobClient, jobs: list[int]) -> None:
 
 def check_money(client: JobClient, jobs: list[int], before: FinalState, after: FinalState) -> None:
     """Between two blocks every account gained or lost exactly what the events say, and the rest is burned."""
-    expected: dict[bytes, int] = {}
-
-    def add(account: bytes, amount: int) -> None:
-        expected[account] = expected.get(account, 0) + amount
-
-    burned = 0
-    for number in range(before.number + 1, after.number + 1):
-        events = client.block_events(number)
-        fees = 0
-        for event in events:
-            if isinstance(event, TransactionFeePaid):
-                add(event.who, -event.actual_fee)
-                fees += event.actual_fee
-            elif isinstance(event, Paid):
-                add(event.to, event.amount)
-            elif isinstance(event, Burned):
-                burned += event.amount
-            assert not isinstance(event, Issued)
-        add(AUTHOR.public, fees * AUTHOR_PERCENT // 100)
-        add(TREASURY, fees - fees * AUTHOR_PERCENT // 100)
+    told = explained(client, AUTHOR.public, before, after)
     ledgers = [client.job(job)["ledger"] for job in jobs]
-    add(CONSUMER.public, -sum(ledger["paid"] + ledger["fees"] for ledger in ledgers))
-    accounts = {*before.accounts(), *after.accounts()}
-    changes = {account: after.wealth(account) - before.wealth(account) for account in accounts}
-    assert {account: change for account, change in changes.items() if change} == expected
-    assert all(expected[pair.public] > 0 for pair in PROCESSORS)  # the work paid for its transactions
-    assert before.issuance - after.issuance == burned == sum(ledger["fees"] for ledger in ledgers)
-    for state in (before, after):
-        assert state.issuance == sum(state.wealth(account) for account in state.accounts())
+    spent = sum(ledger["paid"] + ledger["fees"] for ledger in ledgers)
+    assert told.changes[CONSUMER.public] == -spent - told.fees[CONSUMER.public]
+    assert all(told.changes[pair.public] > 0 for pair in PROCESSORS)  # the work paid for its transactions
+    assert told.burned.total() == sum(ledger["fees"] for ledger in ledgers)
 
 
 def has_block(process: NodeProcess, state: FinalState) -> bool:

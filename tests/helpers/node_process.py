@@ -33,6 +33,8 @@ class NodeProcess:
         self.name, self.chain, self.options = name, chain, list(options)
         self.base_path, self.log = folder / name, folder / f"{name}.log"
         self.environment: dict[str, str] = {}
+        self.program = [str(HEDDLE)]
+        """What takes the options of `heddle node`; a test may put another in its place."""
         self.port = 0
         self.address = ""
         self._rpc = ""
@@ -41,7 +43,7 @@ class NodeProcess:
     def start(self) -> None:
         """Start, and wait until the RPC answers. AssertionError with the log if the node ends before."""
         assert self._process is None, f"{self.name} runs already"
-        command = [str(HEDDLE), "node", "--chain", str(self.chain), "--base-path", str(self.base_path)]
+        command = [*self.program, "node", "--chain", str(self.chain), "--base-path", str(self.base_path)]
         command += ["--name", self.name, "--port", str(self.port), "--rpc-port", "0", "--no-prometheus"]
         read_from = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as output:
@@ -84,6 +86,11 @@ class NodeProcess:
             self._process = None
 
     @property
+    def http_url(self) -> str:
+        """Where commands find its RPC."""
+        return f"http://{self._rpc}"
+
+    @property
     def running(self) -> bool:
         """Whether it was started and not ended since."""
         return self._process is not None
@@ -97,8 +104,8 @@ class NodeProcess:
     def call(self, method: str, *params: Any) -> Any:
         """The whole response, {result} or {error}, to one request."""
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
-        url = f"http://{self._rpc}"
-        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        # The address is the node's own.
+        request = urllib.request.Request(self.http_url, body, {"Content-Type": "application/json"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=REQUEST_TIMEOUT_S) as response:  # noqa: S310 - our own node
             return json.loads(response.read())
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from cli.job_reasons import REASONS, explained
-from cli.job_story import JOB_ENDED, TOO_LATE, attempts_of, movements_of, sums_of
+from cli.job_story import JOB_ENDED, TOO_LATE, attempts_of, movements_of, skips_of, sums_of
 from node.rpc.api.job_json import address, event_of_job
 from pallets.jobs import types
 from pallets.jobs.failure import AppError
@@ -134,6 +134,22 @@ def test_who_let_an_execution_lapse_is_told_and_when_nobody_could_have_run_it() 
     assert (first.state, first.reason, first.started_ms) == ("failed, tried again", "NodeLost", None)
     assert first.processor == address(PROCESSORS[0])
     assert (second.state, second.reason, second.processor) == ("failed", "NodeLost: nobody had the slot", "")
+
+
+def test_executions_that_nobody_could_begin_are_told_together() -> None:
+    """The chain stands still for three starts: one line says which, on which slot, and they have no attempts."""
+    world = ToldWorld()
+    world.offer_capacity(PROCESSORS[0])
+    start = world.system.now_ms + 10_000
+    schedule = types.Schedule(start, start + 4 * 100_000 + 1, 100_000, 5_000, 10_000)
+    job = world.register(ALICE, world.spec(slots=1, schedule=schedule))
+    world.assign(job, PROCESSORS[0])
+    world.run(job, 0, 0)
+    world.slots(1, gap=330)
+    world.run(job, 4, 0)
+    (skip,) = skips_of(world.told)
+    assert (skip.slot, skip.first, skip.count) == (0, 1, 3)
+    assert [one.execution for one in attempts_of(world.told)] == [0, 4]
 
 
 def test_a_run_that_its_processor_lost_with_the_slot_is_told_with_the_cause() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from pallets.balances import HoldReason
 from pallets.jobs import errors, types
-from pallets.jobs.events import AttemptFailed, ExecutionSuspected, JobForgotten, SlotVacated
+from pallets.jobs.events import AttemptFailed, ExecutionsSkipped, ExecutionSuspected, JobForgotten, SlotVacated
 from pallets.jobs.failure import AckTimeout, AppError, Declined, InputUnavailable, NodeLost, RunTimeout
 from pallets.jobs.records import (
     ExecutionState,
@@ -245,6 +245,7 @@ def test_executions_that_an_outage_swallowed_are_skipped_and_not_required() -> N
     world.slots(5)
     skipped = world.job(job).skipped
     assert 980 <= skipped <= 999
+    assert world.events(ExecutionsSkipped) == [ExecutionsSkipped(job, 0, 1, skipped)]
     assert world.processors.leases.get(ONE)
     for execution in range(1 + skipped, 1_000):
         world.run(job, execution, 0)
