@@ -9,7 +9,7 @@ from dataclasses import replace
 from cli.main import main
 from node.processor import service
 from node.processor.executor import Executor, Finished, Work
-from node.processor.runtimes.pool import OnBytes, OnProgress, OnText
+from node.processor.runtimes.port import OnBytes, OnProgress, OnText
 from pallets.jobs.report import InlineOutput, Succeeded
 from pallets.verification.digests import result_digest, work_hash
 
