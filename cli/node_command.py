@@ -6,6 +6,7 @@ import typer
 
 from cli import node_options as options
 from cli.amounts import parse_amount
+from cli.cluster_choice import cluster_of
 from cli.errors import NotFound, Refused
 from cli.options import PasswordFileOption
 
@@ -55,6 +56,9 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
     no_processor: options.NoProcessor = False,
     stake: options.Stake = None,
     offer_native: options.OfferNative = False,
+    executor: options.ExecutorKind = "local",
+    ray_address: options.RayAddress = None,
+    ray_token_file: options.RayTokenFile = None,
     challenge_rate: options.ChallengeRate = 0,
     allow_destination: options.AllowDestination = None,
 ) -> None:
@@ -71,6 +75,7 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
     temporary = tmp or (dev and base_path is None)
     try:
         parse_filter(log)
+        cluster = cluster_of(executor, ray_address, ray_token_file)
         config = NodeConfig(
             chain=chain_of(chain, dev=dev),
             base_path=None if temporary else (base_path or default_base_path()).expanduser().resolve(),
@@ -84,6 +89,8 @@ def node(  # noqa: PLR0913 - one argument for each option, as typer wants it
             stake=None if stake is None else parse_amount(stake, "stake"),
             offer_native=offer_native,
             challenge_ppm=challenge_rate,
+            ray_address=None if cluster is None else cluster.address,
+            ray_token=None if cluster is None else cluster.token,
             listen_host=listen_host,
             port=port,
             bootnodes=tuple(bootnodes or ()),

@@ -97,6 +97,29 @@ OfferNative = Annotated[
         rich_help_panel=JOBS,
     ),
 ]
+ExecutorKind = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="local|ray",
+        help="Where jobs run: worker processes here, or a Ray cluster (docs/cluster.md).",
+        rich_help_panel=JOBS,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option("--ray-address", metavar="HOST:PORT", help="The cluster's head.", rich_help_panel=JOBS),
+]
+RayTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--ray-token-file",
+        metavar="FILE",
+        help="File with the cluster's token.",
+        show_default="the variable RAY_AUTH_TOKEN",
+        rich_help_panel=JOBS,
+    ),
+]
 ChallengeRate = Annotated[
     int,
     typer.Option(

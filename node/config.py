@@ -3,7 +3,7 @@
 BadConfig names the option and its range. Everything else of a node follows from this and the chain spec.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 P2P_PORT = 30333
@@ -32,7 +32,8 @@ class NodeConfig:
     the egress guard refuses their kind of address. challenge_ppm: the share of others' results that the processor runs
     again, in parts per million, to challenge what is wrong. stake: planck that the processor stakes by itself,
     None for one unit. offer_native: run jobs in this machine's Python and Node.js too, where bubblewrap works.
-    blocks/state pruning: number of blocks kept, None keeps all.
+    ray_address, ray_token: the Ray cluster that runs jobs, host:port and its secret; None for this machine's own worker
+    processes. blocks/state pruning: number of blocks kept, None keeps all.
     """
 
     chain: str = "dev"
@@ -47,6 +48,8 @@ class NodeConfig:
     stake: int | None = None
     offer_native: bool = False
     challenge_ppm: int = 0
+    ray_address: str | None = None
+    ray_token: str | None = field(default=None, repr=False)
     listen_host: str = "127.0.0.1"
     port: int = P2P_PORT
     bootnodes: tuple[str, ...] = ()
@@ -77,6 +80,9 @@ class NodeConfig:
         if self.password is not None and self.temporary:
             raise BadConfig("password: a temporary node has no keystore to lock")
 
+        if (self.ray_address is None) != (self.ray_token is None):
+            raise BadConfig("ray-address: a cluster's address and its token belong together")
+
     def _check_ranges(self) -> None:
         if not 1 <= len(self.name) <= NAME_CHARS_MAX or not self.name.isprintable():
             raise BadConfig(f"name: 1 to {NAME_CHARS_MAX} printable characters")
@@ -96,10 +102,15 @@ class NodeConfig:
             raise BadConfig(f"state-pruning: {self.state_pruning}, at least 1, or archive")
 
 
-def parse_destination(text: str) -> tuple[str, int]:
-    """`127.0.0.1:8081` or `[::1]:8081` as an exact (host, port) pair. BadConfig otherwise."""
+def parse_address(option: str, text: str) -> tuple[str, int]:
+    """`10.0.0.1:6379` or `[::1]:8081` as a (host, port) pair. BadConfig, which names the option, otherwise."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= PORT_MAX:
-        raise BadConfig(f"allow-destination: {text!r} is not HOST:PORT")
+        raise BadConfig(f"{option}: {text!r} is not HOST:PORT")
     return host.lower(), int(port)
+
+
+def parse_destination(text: str) -> tuple[str, int]:
+    """A value of --allow-destination as an exact (host, port) pair. BadConfig otherwise."""
+    return parse_address("allow-destination", text)

@@ -33,6 +33,7 @@ from node.network.config import NetworkConfig
 from node.network.port import ChainStatus, InvalidAddress, Role
 from node.node import Node, Ports
 from node.ports import SystemClock, SystemEntropy, ThreadCompute
+from node.processor.cluster.errors import ClusterError
 from node.rpc.server import GetServer, ServerConfig
 from node.rpc.service import rpc_server
 from node.store.database import LevelDatabase
@@ -45,6 +46,7 @@ from runtime.crypto import EdgeVectorMismatch, check_edge_vectors
 from runtime.heddle import MAX_SPEC
 
 if TYPE_CHECKING:
+    from node.processor.runtimes.port import Pool
     from node.processor.service import ProcessorService
 
 log = logger("heddle")
@@ -158,6 +160,23 @@ def open_process(config: NodeConfig, stack: ExitStack) -> Process:
     return Process(config, spec, genesis, folders, store, keystore, node_key, votes)
 
 
+def first_of(group: BaseExceptionGroup[Exception]) -> BaseException:
+    """The first error in a group, however deep: each nursery on the way has put a group around it."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def cluster_pool(config: NodeConfig) -> Pool | None:
+    """The cluster that runs this node's jobs; None for worker processes of this machine."""
+    if config.ray_address is None or config.ray_token is None:
+        return None
+    from node.processor.cluster.pool import RayPool
+
+    return RayPool(config.ray_address, config.ray_token)
+
+
 class Process:
     """One node as an operating system process."""
 
@@ -209,6 +228,7 @@ class Process:
             self.processor = ProcessorService(
                 *(self.node, pair, journal, config.allow_destinations, config.stake, config.challenge_ppm),
                 offer_native=config.offer_native,
+                pool=cluster_pool(config),
             )
             self.processor.observe(self.metrics)
         self.rpc = rpc_server(self.node, self.network, spec, config, self.metrics)
@@ -238,8 +258,11 @@ class Process:
                 if self.processor is not None:
                     nursery.start_soon(self.processor.run)
         except* UpgradeNeeded as needed:
-            log.error("the node stops", reason=str(needed.exceptions[0]))  # noqa: TRY400 - a sentence, no traceback
+            log.error("the node stops", reason=str(first_of(needed)))  # noqa: TRY400 - a sentence, no traceback
             code = EXIT_UPGRADE
+        except* ClusterError as refused:
+            log.error("the node stops", reason=str(first_of(refused)))  # noqa: TRY400 - a sentence, no traceback
+            code = EXIT_FAILED
         except* Exception:  # the supervisor of the whole node
             log.exception("Essential task failed: the node stops")
             code = EXIT_FAILED

@@ -19,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORTS = ROOT / "build" / "reports"
 CHECKS = ("ruff", "format", "mypy")
 TIERS = ("unit", "typing", "sim", "crash", "net", "clients", "fuzz", "e2e")
+# What needs an optional extra: run by `make test-extras` in an environment of its own, never by `make test`.
+EXTRAS = {
+    "extras": ("tests/extras", "tests/unit/processor/test_runtime_pool.py", "tests/unit/processor/test_executor.py")
+}
 # Tiers of many small tests use both cores; the others start processes of their own and would disturb each other.
 TIERS_ON_TWO_WORKERS = frozenset({"unit", "sim", "crash", "fuzz"})
 # A part that takes longer than this hangs: it is ended and counts as failed.
@@ -47,7 +51,15 @@ def command_of(part: str, report: Path) -> list[str]:
         return [sys.executable, "-m", "ruff", "format", "--check", "."]
     if part == "mypy":
         return [sys.executable, "-m", "mypy"]
-    command = [sys.executable, "-m", "pytest", f"tests/{part}", "-q", f"--junitxml={report}", "--durations=5"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        *EXTRAS.get(part, (f"tests/{part}",)),
+        "-q",
+        f"--junitxml={report}",
+        "--durations=5",
+    ]
     if part in TIERS_ON_TWO_WORKERS:
         command += ["-n", "2", "--dist", "worksteal"]
     return command
@@ -113,7 +125,7 @@ def summarise(outcomes: list[Outcome], *, tests_expected: bool) -> int:
 def main() -> int:
     """Run what was asked for; see the module's docstring."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*CHECKS, *TIERS, []], metavar="PART")
+    parser.add_argument("parts", nargs="*", choices=[*CHECKS, *TIERS, *EXTRAS, []], metavar="PART")
     parser.add_argument("--only-checks", action="store_true")
     arguments = parser.parse_args()
     parts = list(CHECKS) if arguments.only_checks else arguments.parts or parts_there()

@@ -46,12 +46,12 @@ def _deadline(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[Any]:
     """A cluster of two machines for all tests of a run; where Ray is not installed they count as skipped."""
-    from tests.helpers.ray_cluster import NOT_RUN, has_ray, two_machine_cluster
+    from tests.helpers.ray_cluster import NOT_RUN, has_ray, ray_cluster_of
 
     if not has_ray():
         pytest.skip(NOT_RUN)
     left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)  # its start is not the first test's time
-    with two_machine_cluster() as cluster:
+    with ray_cluster_of(2) as cluster:
         signal.setitimer(signal.ITIMER_REAL, left_s)
         yield cluster
 

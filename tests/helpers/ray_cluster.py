@@ -88,8 +88,9 @@ class RayMachine:
 class RayCluster:
     """The address, the token, and the machines that run jobs."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, guarded: bool) -> None:
         self.folder = folder
+        self._guarded = guarded
         self.token = secrets.token_hex(32)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -103,7 +104,11 @@ class RayCluster:
 
     def environment(self) -> dict[str, str]:
         """The variables of whatever belongs to the cluster."""
-        ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+        ours = {
+            "RAY_AUTH_MODE": "token" if self._guarded else "disabled",
+            "RAY_AUTH_TOKEN": self.token,
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
         return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
 
     def add_machine(self) -> RayMachine:
@@ -139,14 +144,14 @@ class RayCluster:
 
 
 @contextmanager
-def two_machine_cluster() -> Iterator[RayCluster]:
+def ray_cluster_of(machines: int, *, guarded: bool = True) -> Iterator[RayCluster]:
     """A cluster that is gone with the block, its files too. The folder's name is short: sockets are in it."""
     folder = Path(tempfile.mkdtemp(prefix="hr"))
     try:
-        cluster = RayCluster(folder)
+        cluster = RayCluster(folder, guarded=guarded)
         try:
-            cluster.add_machine()
-            cluster.add_machine()
+            for _ in range(machines):
+                cluster.add_machine()
             yield cluster
         finally:
             cluster.stop()

@@ -15,10 +15,18 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import Any, BinaryIO
 
-from node.processor.cluster.errors import ClusterError, ClusterOpen, ClusterUnreachable, TokenRefused, VersionDiffers
+from node.processor.cluster.errors import (
+    ClusterError,
+    ClusterOpen,
+    ClusterUnreachable,
+    RayMissing,
+    TokenRefused,
+    VersionDiffers,
+)
 from node.processor.cluster.messages import (
     BRIDGE_BYTES_MAX,
     MACHINES_MAX,
@@ -293,6 +301,8 @@ def check_door(address: str, token: str) -> None:
 
 def connect(address: str, token: str) -> Any:
     """Ray's module, connected; a ClusterError that says why not."""
+    if find_spec("ray") is None:
+        raise RayMissing
     check_door(address, token)
     host = address.rpartition(":")[0].strip("[]")
     try:

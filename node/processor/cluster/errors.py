@@ -2,7 +2,6 @@
 
 ClusterError
 ├── RayMissing          ray is not installed beside Heddle
-├── TokenMissing        no token was given, or what was given is none
 ├── ClusterUnreachable  nobody answers at the address, or not in time
 ├── TokenRefused        the cluster does not take the token
 ├── ClusterOpen         the cluster takes work from anyone, without a token
@@ -18,15 +17,13 @@ class ClusterError(Exception):
 class RayMissing(ClusterError):
     """Ray is not installed."""
 
+    HINT = (
+        "`pip install '.[ray]' -c constraints.txt -c constraints-extras.txt`, "
+        "or `make extras` for an environment of its own"
+    )
+
     def __init__(self) -> None:
-        super().__init__(
-            "ray is not installed: `pip install '.[ray]' -c constraints.txt -c constraints-extras.txt`, "
-            "or scripts/setup_extras.sh for an environment of its own"
-        )
-
-
-class TokenMissing(ClusterError):
-    """No token."""
+        super().__init__(f"ray is not installed: {self.HINT}")
 
 
 class ClusterUnreachable(ClusterError):
@@ -57,4 +54,4 @@ KINDS: dict[str, type[ClusterError]] = {
 
 def error_of(kind: str, text: str) -> ClusterError:
     """The error that the bridge named; the cluster counts as unreachable for a reason that has no name."""
-    return KINDS.get(kind, ClusterUnreachable)(text)
+    return RayMissing() if kind == RayMissing.__name__ else KINDS.get(kind, ClusterUnreachable)(text)

@@ -182,6 +182,11 @@ class RayPool:
         """Process ids of the workers of runs in progress, each on its own machine: for status and tests."""
         return sorted(worker.pid for worker in self._workers)
 
+    @property
+    def bridge_pid(self) -> int | None:
+        """The process id of the bridge, for status and tests; None while there is none."""
+        return None if self._connection is None else self._connection.pid
+
     # Runs.
 
     async def run(
