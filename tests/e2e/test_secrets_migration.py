@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from node.keys.pair import from_uri
+from node.store.database import LevelDatabase
 from runtime.chain_spec import local_spec
 from runtime.dev_accounts import dev_validator
 from runtime.heddle import Heddle
@@ -172,9 +173,20 @@ def migrate(scene: Scene, job: str, gate: Gate) -> None:
     scene.processors[killed].start()
 
 
-def found_in(folder: Path) -> list[Path]:
-    """The files below a folder that hold the value."""
-    return [path for path in folder.rglob("*") if path.is_file() and VALUE.encode() in path.read_bytes()]
+def found_in(folder: Path, text: str) -> list[Path]:
+    """The files and databases below a folder that hold a text. LevelDB compresses: its entries are read as well."""
+    sought = text.encode()
+    found = [path for path in folder.rglob("*") if path.is_file() and sought in path.read_bytes()]
+    databases = {path.parent for path in folder.rglob("CURRENT")}
+    return found + [path for path in sorted(databases) if _holds(path, sought)]
+
+
+def _holds(folder: Path, sought: bytes) -> bool:
+    database = LevelDatabase(folder)
+    try:
+        return any(sought in key or sought in value for key, value in database.iterate(b""))
+    finally:
+        database.close()
 
 
 @pytest.mark.deadline(3 * DEADLINE_S)
@@ -189,4 +201,9 @@ def test_secrets_go_to_the_next_processor_when_their_holder_is_killed(scene: Sce
     assert [one["slot"] for one in json.loads(told)["sealed"]] == [0, 0]
     shown = scene.owner.run("job", "logs", served, HEDDLE_URL=scene.validator.http_url).stdout
     assert "the token is {{secret:TOKEN}}" in shown
-    assert found_in(scene.folder) == []
+    nodes = [scene.validator, *scene.processors.values()]
+    for node in nodes:
+        node.kill()
+    results = found_in(scene.folder, RIGHT)
+    assert all(any(path.is_relative_to(node.base_path) for path in results) for node in nodes), "the search finds"
+    assert found_in(scene.folder, VALUE) == []
