@@ -4,6 +4,8 @@ The composed runtime is the client's library: its pallets read the node's state 
 themselves, its events and errors come back with their names. Nothing here is known twice.
 """
 
+import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
@@ -23,7 +25,10 @@ KEYS_PER_PAGE = 250
 # A transaction may wait this many blocks from the finalised head on; long enough for a stall, short enough to forget.
 MORTAL_BLOCKS = 64
 FINALITY_TIMEOUT_S = 120.0
-NONCE_TRIES_MAX = 8
+NONCE_TRIES_MAX = 16
+NONCE_PAUSE_MS, NONCE_PAUSE_MS_MAX = 50, 2_000
+"""Commands that sign for one account at once wait for a random time before they look again, at first no longer than
+this and twice as long each time."""
 NONCE_TAKEN, INVALID = (1013, 1014), 1010
 STALE = "Transaction is outdated"
 
@@ -237,15 +242,16 @@ class ChainClient:
         Raises Refused before anything is signed, CliError if the call failed in its block, TimedOut.
         """
         self.require(call, signer.public)
-        for tries_left in reversed(range(NONCE_TRIES_MAX)):
+        for tried in range(NONCE_TRIES_MAX):
             extrinsic = self.sign(call, signer, tip=tip)
             try:
                 included = self.follow(extrinsic, finalized=finalized, watch=watch, timeout_s=timeout_s)
                 break
             except RpcError as error:
                 # Somebody else signed for this account between our look at the nonce and the pool's.
-                if not tries_left or not took_the_nonce(error):
+                if tried == NONCE_TRIES_MAX - 1 or not took_the_nonce(error):
                     raise
+                time.sleep(secrets.randbelow(min(NONCE_PAUSE_MS << tried, NONCE_PAUSE_MS_MAX)) / 1000)
         if included.error is not None:
             spent = f"the fee of {included.fee} units is spent"
             raise CliError(

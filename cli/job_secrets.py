@@ -4,6 +4,7 @@ The key lies in ~/.heddle/secrets, one file per job, locked with the secret of t
 """
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,18 +28,20 @@ from runtime.pallet import RuntimeCall
 if TYPE_CHECKING:
     from node.keys.pair import Pair
 
+ADVERTS_SEEN_MAX = 256
 _lock = personal(b"heddle/jobkeys")
 
 
 def readers_of(runtime: Heddle, choice: object, kind: RuntimeKind) -> list[tuple[bytes, bytes]]:
-    """(processor, its oldest one-time key): those that the job names, else those that offer its runtime, at most 16."""
+    """(processor, its oldest one-time key) of at most 16: of those that the job names, else of staked ones."""
     if isinstance(choice, Personal | Known):
-        candidates = list(choice.processors)
+        candidates = iter(choice.processors)
     else:
-        count = min(runtime.processors.advertised(kind), PREKEY_COPIES_MAX)
-        candidates = [runtime.processors.advert_at.get((kind, place)) for place in range(count)]
-    found = [(who, keys[0]) for who in candidates if (keys := runtime.secrets.prekeys.get(who))]
-    return found[:PREKEY_COPIES_MAX]
+        count = min(runtime.processors.advertised(kind), ADVERTS_SEEN_MAX)
+        listed = (runtime.processors.advert_at.get((kind, place)) for place in range(count))
+        candidates = (who for who in listed if runtime.processors.units(who))
+    found = ((who, keys[0]) for who in candidates if (keys := runtime.secrets.prekeys.get(who)))
+    return list(islice(found, PREKEY_COPIES_MAX))
 
 
 def with_secrets(

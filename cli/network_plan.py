@@ -13,8 +13,6 @@ from cli.network_state import Network, NodeRecord
 VALIDATOR_NAMES = ("alice", "bob", "charlie", "dave", "eve", "ferdie")
 VALIDATORS_MAX = len(VALIDATOR_NAMES)
 PROCESSORS_MAX = 16
-SLOT_MS_MIN = 100
-SLOT_MS_MAX = 60_000
 PORTS_PER_NODE = 3
 
 
@@ -28,6 +26,8 @@ class Size:
 
     def checked(self) -> "Size":
         """Itself; Refused names the number that is out of its range."""
+        from runtime.heddle import SLOT_MS_MAX, SLOT_MS_MIN
+
         for name, value, low, high in (
             ("validators", self.validators, 1, VALIDATORS_MAX),
             ("processors", self.processors, 0, PROCESSORS_MAX),

@@ -21,7 +21,11 @@ from runtime.errors import DispatchError
 from runtime.heddle import Heddle
 
 PANELS_SEEN_MAX = 256
-"""Panels looked at after each block."""
+"""Panels looked at after each block, besides those on which we sit: others, if there are more, have their turn."""
+LOOKS_MAX = 8
+"""So often is a part of many panels looked at: long enough to fetch a script and a tape, and to claim."""
+SEATS_MAX = 256
+"""Own seats that are kept in mind."""
 
 
 class Jurors:
@@ -32,10 +36,15 @@ class Jurors:
         self.submitter = submitter
         self.rechecks = rechecks
         self.account = submitter.account
+        self._seats: dict[int, None] = {}
+        self._first = 0
+        self._looks = 0
+        self.panels_seen_max, self.looks_max = PANELS_SEEN_MAX, LOOKS_MAX
 
     def step(self, runtime: Heddle, nursery: trio.Nursery) -> None:
         """The next step on each panel."""
         panels = list(self._panels(runtime))
+        self._go_round([number for number, _, _, seat in panels if seat is not None], len(panels))
         sitting = sum(1 for _, _, _, seat in panels if seat is not None and seat.commitment is None)
         for number, panel, key, seat in panels:
             if panel.stage is Stage.CLAIMING and seat is None:
@@ -54,10 +63,22 @@ class Jurors:
         return found
 
     def _panels(self, runtime: Heddle) -> Iterator[tuple[int, Panel, CheckKey, Seat | None]]:
-        for number, panel in islice(runtime.juries.panels.items(), PANELS_SEEN_MAX):
+        panels = dict(islice(runtime.juries.panels.items(), self._first, self._first + self.panels_seen_max))
+        for number in self._seats:
+            panel = runtime.juries.panels.find(number)
+            if panel is not None:
+                panels[number] = panel
+        for number, panel in panels.items():
             bench = runtime.juries.benches.get((number, panel.rung))
             seat = next((one for one in bench if one.processor == self.account), None)
             yield number, panel, CheckKey(panel.dispute.subject, panel.dispute.execution, number), seat
+
+    def _go_round(self, seats: list[int], seen: int) -> None:
+        """Remember our seats; if there are more panels than one look takes, go on to the next of them now and then."""
+        self._seats = dict.fromkeys(seats[:SEATS_MAX])
+        self._looks += 1
+        if self._looks % self.looks_max == 0:
+            self._first = self._first + self.panels_seen_max if seen >= self.panels_seen_max else 0
 
     def _may_claim(self, runtime: Heddle, id: int, panel: Panel, key: CheckKey, nursery: trio.Nursery) -> bool:
         manager = runtime.processors.manager_of(self.account)

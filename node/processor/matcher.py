@@ -18,6 +18,7 @@ from node.processor.submitter import Submitter
 from node.store.errors import StoreError
 from pallets.jobs.queries import open_jobs
 from pallets.jobs.records import SlotState
+from pallets.jobs.types import Known, Personal
 from pallets.matching.eligibility import Candidate
 from pallets.matching.types import Placement
 from runtime.hashing import blake2b256
@@ -26,7 +27,9 @@ from runtime.heddle import Heddle
 log = logger("matcher")
 
 JOBS_PER_BLOCK_MAX = 32
-CANDIDATES_MAX = 1024
+CANDIDATES_MAX = 256
+JUDGMENTS_MAX = 2048
+"""A block's work: so often is a processor judged for a slot. Jobs that it does not reach come first another time."""
 RANK_SLOTS = 2
 RANKS_MAX = 5
 
@@ -39,6 +42,8 @@ class Matcher:
         self.submitter = submitter
         self._runtime = chain.new_runtime()
         self._cursor = 0
+        self._judgments = 0
+        self.candidates_max = CANDIDATES_MAX
 
     async def run(self) -> None:
         """Propose for ever."""
@@ -57,8 +62,10 @@ class Matcher:
             return
         if not runtime.processors.records.contains(self.submitter.account):
             return
+        self._judgments = JUDGMENTS_MAX
         for job_id in self._chosen(runtime):
-            self._propose(runtime, job_id)
+            if self._judgments > 0:
+                self._propose(runtime, job_id)
 
     def _chosen(self, runtime: Heddle) -> list[int]:
         """Half by their place in the queue, half going round all that wait: the chain's search does the same."""
@@ -79,12 +86,11 @@ class Matcher:
         ]
         rank = blake2b256(job.id_hash + self.submitter.account)[0] % RANKS_MAX
         ready = [(number, slot) for number, slot in vacant if clock >= slot.vacant_at + rank * RANK_SLOTS]
-        placements = self._place(runtime, id, [number for number, _ in ready])
-        if not placements:
+        key = ("propose", job.id_hash, tuple((number, slot.generation) for number, slot in ready))
+        if not ready or self.submitter.is_pending(key):
             return
-        generations = tuple(slot.generation for _, slot in ready)
-        key = ("propose", job.id_hash, tuple(p.slot for p in placements), generations)
-        if self.submitter.want(key, "Matching", "propose", id, tuple(placements)):
+        placements = self._place(runtime, id, [number for number, _ in ready])
+        if placements and self.submitter.want(key, "Matching", "propose", id, tuple(placements)):
             log.debug("proposed", job=id, slots=len(placements))
 
     @staticmethod
@@ -94,12 +100,13 @@ class Matcher:
 
     def _place(self, runtime: Heddle, id: int, numbers: list[int]) -> list[Placement]:
         """The best candidate for each slot, each manager once."""
-        matching, kind = runtime.matching, runtime.jobs.job(id).runtime
-        count = min(runtime.processors.advertised(kind), CANDIDATES_MAX)
-        listed = [runtime.processors.advert_at.get((kind, place)) for place in range(count)]
+        matching, listed = runtime.matching, self._candidates(runtime, id)
         taken: dict[bytes, None] = {}
         placements = []
         for number in numbers:
+            if self._judgments <= 0:
+                break
+            self._judgments -= len(listed)
             seat = matching.eligibility.seat(id, number)
             judged = [
                 matching.eligibility.judge(matching.parameters.get(), seat, who, 0, self.submitter.account)
@@ -111,3 +118,13 @@ class Matcher:
                 taken[best.match.manager] = None
                 placements.append(Placement(number, best.match.processor, 0))
         return placements
+
+    def _candidates(self, runtime: Heddle, id: int) -> list[bytes]:
+        """Whom the job names, else who offers its runtime; if these are too many, others at each block."""
+        choice, kind = runtime.jobs.specs.get(id).processors, runtime.jobs.job(id).runtime
+        if isinstance(choice, Personal | Known):
+            return list(choice.processors)
+        total = runtime.processors.advertised(kind)
+        start = int.from_bytes(self.chain.best.hash[:8], "little") if total > self.candidates_max else 0
+        places = ((start + n) % total for n in range(min(total, self.candidates_max)))
+        return [runtime.processors.advert_at.get((kind, place)) for place in places]

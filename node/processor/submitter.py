@@ -61,10 +61,8 @@ class Submitter:
 
     def want(self, key: Any, pallet: str, call: str, *arguments: Any) -> bool:
         """Send a call unless it is in flight or was just tried; whether it was sent now."""
-        height = self.chain.best.number
-        wish = self._wishes.get(key)
-        in_flight = wish is not None and wish.transaction_hash in self.transactions.pool.entries
-        if in_flight or (wish is not None and height < wish.not_before):
+        height, wish = self.chain.best.number, self._wishes.get(key)
+        if self.is_pending(key):
             return False
         if wish is None and len(self._wishes) >= WISHES_MAX:
             del self._wishes[next(iter(self._wishes))]
@@ -77,6 +75,13 @@ class Submitter:
         if tries == TRIES_MAX:
             log.warning("a call has no effect so far", call=f"{pallet}.{call}", wish=str(key))
         return sent is not None
+
+    def is_pending(self, key: Any) -> bool:
+        """Whether a call is in flight or was just tried: to want it now would change nothing."""
+        wish = self._wishes.get(key)
+        if wish is None:
+            return False
+        return self.chain.best.number < wish.not_before or wish.transaction_hash in self.transactions.pool.entries
 
     def done(self, key: Any) -> None:
         """The chain shows the effect: the wish may come again later as a new one."""

@@ -78,7 +78,7 @@ from runtime.types import Hash
 PANEL_KIND = 27
 """The agenda's kind: as the pallet's index."""
 PPM = 10**6
-WHOLE_PANEL = Cost(reads=6 * JURORS_MAX, writes=3 * JURORS_MAX)
+WHOLE_PANEL = Cost(reads=6 * JURORS_MAX, writes=4 * JURORS_MAX)
 """The worst case of every call: what is due may end the panel, and its handler settle it."""
 
 

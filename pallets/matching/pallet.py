@@ -275,15 +275,20 @@ class Matching(Pallet):
         return best, [one for one in judged if isinstance(one, Reason)]
 
     def _sample(self, id: int) -> list[bytes]:
-        """At most 16 processors: of those the job lists, or of those that advertise its runtime, by the beacon."""
+        """At most 16 processors: of those the job lists, or of those that advertise its runtime, by the beacon.
+
+        Each is drawn by itself: neighbours in the list may be one owner's empty adverts.
+        """
         spec = self.jobs.specs.get(id)
         listed = spec.processors.processors if isinstance(spec.processors, Personal | Known) else ()
         total = len(listed) or self.processors.advertised(spec.runtime)
         if not total:
             return []
         seed = self.eligibility.beacon.current() + self.agenda.now().to_bytes(8, "little")
-        start = int.from_bytes(blake2b256(seed)[:8], "little")
-        places = [(start + n) % total for n in range(min(total, FALLBACK_CANDIDATES_MAX))]
+        drawn = (blake2b256(seed + bytes((n,))) for n in range(FALLBACK_CANDIDATES_MAX))
+        places = list(dict.fromkeys(int.from_bytes(one[:8], "little") % total for one in drawn))
+        if total <= FALLBACK_CANDIDATES_MAX:
+            places = list(range(total))
         if listed:
             return [listed[place] for place in places]
         return [self.processors.advert_at.get((spec.runtime, place)) for place in places]

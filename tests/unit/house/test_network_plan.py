@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from cli.errors import CliError, NotFound, Refused
-from cli.network_plan import SLOT_MS_MAX, VALIDATORS_MAX, Size, free_ports, node_key, peer_id_of, plan, public_of
+from cli.network_plan import VALIDATORS_MAX, Size, free_ports, node_key, peer_id_of, plan, public_of
 from cli.network_state import FILE_NAME, load, load_present, save
 from cli.processes import Process
+from runtime.heddle import SLOT_MS_MAX, SLOT_MS_MIN
 
 
 def test_every_node_gets_ports_of_its_own(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_peer_ids_are_libp2p_s_own() -> None:
         (Size(0, 0, 1000), "validators"),
         (Size(VALIDATORS_MAX + 1, 0, 1000), "validators"),
         (Size(1, -1, 1000), "processors"),
-        (Size(1, 0, 0), "slot-ms"),
+        (Size(1, 0, SLOT_MS_MIN - 1), "slot-ms"),
         (Size(1, 0, SLOT_MS_MAX + 1), "slot-ms"),
     ],
 )

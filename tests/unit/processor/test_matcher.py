@@ -14,7 +14,7 @@ from node.keys.pair import from_uri
 from node.processor.matcher import RANK_SLOTS, RANKS_MAX
 from pallets.jobs.pallet import job_hash
 from pallets.jobs.records import JobState, SlotState
-from pallets.jobs.types import JobSpec, Public, RuntimeKind
+from pallets.jobs.types import JobSpec, Known, Public, RuntimeKind
 from runtime.hashing import blake2b256
 from runtime.scale import codec_of
 from tests.helpers.chain_lab import UNIT
@@ -93,6 +93,26 @@ def test_a_job_that_nobody_may_take_is_not_proposed(tmp_path: Path, fields: dict
     async def test(lab: ProcessorLab) -> None:
         assert await proposed(lab, **fields) == []
         assert lab.state() is JobState.OPEN
+
+    with_matcher(test, tmp_path)
+
+
+def test_a_named_processor_is_found_however_many_are_listed(tmp_path: Path) -> None:
+    """With room for one candidate, those of the list have their turns, and who is named needs none."""
+
+    async def test(lab: ProcessorLab) -> None:
+        lab.matcher.candidates_max = 1
+        lab.register(lab.spec())
+        await lab.author_block()
+        seen = set()
+        for _ in range(30):
+            (candidate,) = lab.matcher._candidates(lab.look(), 0)
+            seen.add(candidate)
+            await lab.author_block()
+        assert len(seen) == 4
+        lab.register(lab.spec(processors=Known((OTHERS[-1].public,))))
+        await lab.author_block()
+        assert lab.matcher._candidates(lab.look(), 1) == [OTHERS[-1].public]
 
     with_matcher(test, tmp_path)
 

@@ -291,6 +291,21 @@ def test_the_chains_search_goes_round_all_waiting_jobs() -> None:
     world.check()
 
 
+def test_the_chains_search_is_not_led_past_the_staked_by_empty_adverts() -> None:
+    """Twenty with a stake, then two hundred without: of twenty searches several see one that can take the job."""
+    world = World(QUIET)
+    names = [account(f"listed {n}") for n in range(220)]
+    for number, name in enumerate(names):
+        world.balances.issue(name, 100 * HDL)
+        world.offer_capacity(name, stake=HDL if number < 20 else 0)
+    job = world.register(spec=world.spec(slots=1))
+    found = 0
+    for _ in range(20):
+        world.slots(1)
+        found += any(world.processors.units(who) for who in world.matching._sample(job))
+    assert found >= 8
+
+
 def test_sortition_draws_few_of_many_at_first_and_more_with_time() -> None:
     """Of 40 processors about four per slot are eligible when the draw is known; all after four steps."""
     parameters = {"matching": {**QUIET["matching"], "drawDelayBlocks": 2, "drawStepSlots": 5}}
