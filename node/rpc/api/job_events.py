@@ -10,7 +10,7 @@ import trio
 from node.chain import Chain
 from node.events import ChainEvent, Finalised, Imported
 from node.rpc.api.job_json import event_of_job, is_final, job_not_found, place_of, readable
-from node.rpc.errors import STATE_DISCARDED, RpcError
+from node.rpc.errors import STATE_DISCARDED, TOO_MANY_SUBSCRIPTIONS, RpcError
 from node.rpc.subscription import Subscription
 from node.store.errors import StateDiscarded, UnknownBlock
 from node.store.records import Head
@@ -21,6 +21,8 @@ from runtime.pallet import Event
 
 TOLD_BLOCKS_MAX = 1_024
 """Blocks with events of one job that are told as final later; beyond that the oldest are forgotten."""
+FOLLOWERS_MAX = 1_024
+"""Subscriptions to jobs, of all connections: each looks at every best block."""
 
 
 class EventsDiscarded(RpcError):
@@ -28,13 +30,39 @@ class EventsDiscarded(RpcError):
 
 
 class JobEvents:
-    """Reads events of jobs out of stored blocks."""
+    """Reads events of jobs out of stored blocks, and lends all who follow jobs one runtime to look with.
+
+    A runtime is large and slow to make: thousands of subscriptions must not have one each.
+    """
 
     def __init__(self, chain: Chain) -> None:
         self.chain = chain
+        self._followers: set[trio.MemoryReceiveChannel[ChainEvent]] = set()
         self._runtime = chain.new_runtime()
         self._codec = self._runtime.system.events_value.codec
         self._pallets = {event: pallet.name for pallet in self._runtime.pallets for event in pallet.events}
+
+    def follow(self, subscription: Subscription) -> trio.MemoryReceiveChannel[ChainEvent]:
+        """What happens to the chain, for a subscription, until `leave`. RpcError if there are too many of them."""
+        if len(self._followers) >= FOLLOWERS_MAX:
+            reason = f"at most {FOLLOWERS_MAX} subscriptions to jobs on all connections"
+            raise RpcError(TOO_MANY_SUBSCRIPTIONS, "Too many subscriptions to jobs", reason)
+        channel = self.chain.events.listen()
+        self._followers.add(channel)
+        subscription.on_close(lambda: self.leave(channel))
+        return channel
+
+    def leave(self, channel: trio.MemoryReceiveChannel[ChainEvent]) -> None:
+        """The subscription has nothing more to tell. A second call does nothing."""
+        self._followers.discard(channel)
+        channel.close()
+
+    def at(self, head: Head) -> Heddle | None:
+        """The state after a block, valid until somebody asks for another; None if it is gone."""
+        try:
+            return self.chain.at(head.hash, self._runtime)
+        except (UnknownBlock, StateDiscarded):
+            return None
 
     def of_block(self, head: Head, job: int) -> list[dict[str, Any]]:
         """A job's events in one stored block, in order. Raises EventsDiscarded."""
@@ -72,19 +100,18 @@ class JobFollower:
         self.events = events
         self.subscription = subscription
         self.id_hash = id_hash
-        self._runtime = chain.new_runtime()
         self._last: Any = None
         self._told: dict[bytes, Head] = {}
 
     def start(self) -> None:
         """Push the present view, then follow."""
-        channel = self.chain.events.listen()
-        self.subscription.on_close(channel.close)
+        channel = self.events.follow(self.subscription)
         self._push_view(self.chain.best)
         self.subscription.start(self._run, channel)
 
     async def _run(self, channel: trio.MemoryReceiveChannel[ChainEvent]) -> None:
         if self._tell_end():
+            self.events.leave(channel)
             return
         async for event in channel:
             if isinstance(event, Imported) and event.is_best:
@@ -94,6 +121,7 @@ class JobFollower:
                     self._on_best(event.enacted, event.retracted, event.best)
                 self._on_final(event)
                 if self._tell_end():
+                    self.events.leave(channel)
                     return
         self.subscription.close()
 
@@ -125,7 +153,7 @@ class JobFollower:
 
     def _push_view(self, head: Head) -> None:
         """The job's view after `head`, if it changed; null where the job is not registered."""
-        runtime = self._at(head)
+        runtime = self.events.at(head)
         if runtime is None:
             return
         job = runtime.jobs.job_by_hash.find(self.id_hash)
@@ -139,7 +167,7 @@ class JobFollower:
 
     def _tell_end(self) -> bool:
         """Push `ended` if the job's end is final; whether it is."""
-        runtime = self._at(self.chain.finalised)
+        runtime = self.events.at(self.chain.finalised)
         number = None if runtime is None else runtime.jobs.job_by_hash.find(self.id_hash)
         if runtime is None or number is None:
             return False
@@ -150,14 +178,8 @@ class JobFollower:
         return True
 
     def _job_at(self, head: Head) -> int | None:
-        runtime = self._at(head)
+        runtime = self.events.at(head)
         return None if runtime is None else runtime.jobs.job_by_hash.find(self.id_hash)
-
-    def _at(self, head: Head) -> Heddle | None:
-        try:
-            return self.chain.at(head.hash, self._runtime)
-        except (UnknownBlock, StateDiscarded):
-            return None
 
     def _push(self, kind: str, **fields: Any) -> None:
         self.subscription.push({"kind": kind, **fields})

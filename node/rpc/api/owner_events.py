@@ -17,7 +17,7 @@ from node.rpc.api.job_events import JobEvents
 from node.rpc.api.job_json import is_final, readable
 from node.rpc.errors import RpcError
 from node.rpc.subscription import Subscription
-from node.store.errors import StateDiscarded, UnknownBlock
+from node.store.errors import UnknownBlock
 from node.store.records import Head
 from pallets.jobs.events import JobDone
 from pallets.jobs.queries import recent_jobs
@@ -51,15 +51,13 @@ class OwnerFollower:
         self.events = events
         self.subscription = subscription
         self.wanted = wanted
-        self._runtime = chain.new_runtime()
         self._told: dict[int, Any] = {}
 
     def start(self) -> None:
         """Push the latest jobs as they are, then follow."""
-        channel = self.chain.events.listen()
-        self.subscription.on_close(channel.close)
+        channel = self.events.follow(self.subscription)
         head = self.chain.best
-        runtime = self._at(head)
+        runtime = self.events.at(head)
         if runtime is not None:
             for job in reversed(recent_jobs(runtime.jobs, PRESENT_MAX, self.wanted.owner)):
                 self._tell(runtime, head, job)
@@ -77,7 +75,7 @@ class OwnerFollower:
 
     def _on_best(self, enacted: tuple[Head, ...], retracted: tuple[Head, ...], best: Head) -> None:
         """What the blocks that came or went have touched is looked at once, as the best block now has it."""
-        runtime = self._at(best)
+        runtime = self.events.at(best)
         if runtime is None:
             return
         for job in {job: None for head in (*retracted, *enacted) for job in self._touched(head)}:
@@ -86,7 +84,7 @@ class OwnerFollower:
     def _on_final(self, heads: tuple[Head, ...]) -> None:
         """Tell the jobs that ended in a block that is final now."""
         ended = [job for head in heads for job in self._touched(head, JobDone)]
-        runtime = self._at(self.chain.finalised)
+        runtime = self.events.at(self.chain.finalised)
         for number in ended if runtime is not None else ():
             assert runtime is not None, "checked above"
             job = runtime.jobs.jobs.find(number)
@@ -117,12 +115,6 @@ class OwnerFollower:
             return self.events.jobs_in(head, kind)
         except (RpcError, UnknownBlock):
             return []  # so far behind that the block is gone
-
-    def _at(self, head: Head) -> Heddle | None:
-        try:
-            return self.chain.at(head.hash, self._runtime)
-        except (UnknownBlock, StateDiscarded):
-            return None
 
     def _push(self, kind: str, id: int, about: dict[str, Any]) -> None:
         self.subscription.push({"kind": kind, "id": id, **about})
