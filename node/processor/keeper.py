@@ -9,7 +9,7 @@ from node.log import logger
 from node.processor.duties import Duties, Duty
 from node.processor.opened import Opened, split
 from node.processor.submitter import Submitter
-from node.processor.vault import LISTED, NEW, Vault, place_of, read_place
+from node.processor.vault import LISTED, NEW, Vault, VaultFull, place_of, read_place
 from node.secrets.boxes import SecretsInvalid, open_key, open_values
 from pallets.jobs.records import LIVE_STATES
 from pallets.jobs.types import Sealing
@@ -49,7 +49,10 @@ class Keeper:
     # Acknowledgments.
 
     def key_for(self, runtime: Heddle, duty: Duty) -> bytes | None:
-        """The key to acknowledge an offer with: that of the copy it came with, else a fresh one, always the same."""
+        """The key to acknowledge an offer with: that of the copy it came with, else a fresh one, always the same.
+
+        Raises VaultFull.
+        """
         if duty.spec.environment is None:
             return None
         copy = self._copy(runtime, duty)
@@ -128,7 +131,11 @@ class Keeper:
         if runtime.balances.free(self.account) < missing * PREKEY_DEPOSIT + KEEPS_FREE:
             return
         new = [key for key in self.vault.find(NEW) if key not in listed][:missing]
-        new += [self.vault.make(NEW) for _ in range(missing - len(new))]
+        try:
+            new += [self.vault.make(NEW) for _ in range(missing - len(new))]
+        except VaultFull:
+            log.warning("no room for new one-time keys: the copies of many jobs wait for theirs")
+            return
         self.submitter.want(wish, "Secrets", "publish_prekeys", tuple(new))
 
     def _tidy(self, final: Heddle) -> None:

@@ -9,6 +9,7 @@ from node.processor.duties import Duties, Duty
 from node.processor.executor import Executor
 from node.processor.keeper import Keeper
 from node.processor.submitter import Submitter
+from node.processor.vault import VaultFull
 from pallets.jobs.failure import Failure, InputUnavailable, RuntimeUnsupported, SecretsUnavailable
 from pallets.jobs.records import SlotState
 from pallets.jobs.types import JobSpec
@@ -60,7 +61,12 @@ class Offers:
 
     def _acknowledge(self, duty: Duty) -> None:
         wish = ("acknowledge", duty.job.id_hash, duty.number, duty.slot.generation)
-        key = self.keeper.key_for(self.duties.best(), duty)
+        try:
+            key = self.keeper.key_for(self.duties.best(), duty)
+        except VaultFull:
+            log.warning("no room for a key to the job's secrets", job=duty.id, slot=duty.number)
+            self._decline(duty, SecretsUnavailable())
+            return
         self.submitter.want(wish, "Jobs", "acknowledge", duty.id, duty.number, duty.slot.generation, key)
 
     async def _consider(self, key: tuple[bytes, int, int], spec: JobSpec) -> None:

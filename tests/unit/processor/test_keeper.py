@@ -10,7 +10,7 @@ from typing import Any
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from node.processor.vault import LISTED, Vault
+from node.processor.vault import KEYS_MAX, LISTED, Vault
 from node.secrets.boxes import new_key, seal_values
 from node.secrets.owner import copies_for_prekeys, copy_for_slot, environment_of
 from pallets.jobs.events import AttemptFailed, SlotVacated
@@ -25,6 +25,8 @@ from tests.helpers.processor_lab import BLOCKS_MAX, OWNER, PAIR, Colleague, Proc
 from tests.sim.disk import MemoryDatabase
 
 VALUE, HIDDEN = "value-that-is-nowhere", "hidden-that-is-nowhere"
+LISTED_ELSEWHERE = b"kept"
+"""A purpose that nobody tidies away."""
 VALUES = {"TOKEN": VALUE, "KEY": HIDDEN}
 Test = Callable[[ProcessorLab, trio.Nursery], Awaitable[None]]
 
@@ -238,6 +240,41 @@ def test_one_time_keys_whose_other_half_is_lost_are_taken_back(tmp_path: Path) -
         assert all(lab.vault.private(key) is not None for key in prekeys(lab))
 
     at_work(test, tmp_path)
+
+
+def test_an_offer_with_secrets_is_declined_when_the_vault_is_full(tmp_path: Path) -> None:
+    """There is no key to acknowledge with: that costs the offer. Work without secrets goes on, and so does the node."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        kept = sum(1 for _ in lab.vault.all())
+        for _ in range(KEYS_MAX - kept):
+            lab.vault.make(LISTED_ELSEWHERE)
+        Owner(lab, Sealing.SERVED).register()
+        await lab.blocks_until(nursery, lambda: reasons(lab))
+        assert reasons(lab) == [SecretsUnavailable()]
+        lab.register(lab.spec())
+        lab.runs.gate.set()
+        await lab.blocks_until(nursery, lambda: lab.look().jobs.jobs.contains(1) and lab.state(1) is JobState.DONE)
+
+    at_work(test, tmp_path)
+
+
+def test_no_one_time_keys_are_published_while_the_vault_is_full(tmp_path: Path) -> None:
+    """A processor with no key on the chain and no room for one is at work all the same."""
+
+    async def run() -> None:
+        lab = ProcessorLab(tmp_path)
+        for _ in range(KEYS_MAX):
+            lab.vault.make(LISTED_ELSEWHERE)
+        async with lab.working() as nursery:
+            await lab.look_around(nursery)
+            await lab.blocks_until(nursery, lab.advertised)
+            lab.register(lab.spec())
+            lab.runs.gate.set()
+            await lab.blocks_until(nursery, lambda: lab.look().jobs.jobs.contains(0) and lab.state() is JobState.DONE)
+            assert prekeys(lab) == ()
+
+    trio.run(run)
 
 
 def test_a_vault_opens_with_its_own_account_only() -> None:
