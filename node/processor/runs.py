@@ -17,6 +17,7 @@ from node.processor.reports import Reports
 from node.processor.runtimes.port import OnText
 from node.processor.submitter import Submitter
 from node.run_logs import LogStore, RunPlace
+from pallets.jobs.failure import OutOfResources, Resource
 from pallets.jobs.records import Execution, ExecutionState
 from pallets.jobs.report import Failed, Outcome
 from runtime.heddle import Heddle
@@ -30,6 +31,9 @@ PROGRESS_SLOTS = 20
 AHEAD_SLOTS = 8
 """A start takes a block. So a worker is given several attempts at once, if all their durations are this long together:
 half of the grace that the chain gives each for its report, whatever the others do. Else it is given one."""
+BEGUN_MAX = 8
+"""So often one attempt is begun: the journal counts starts of this node and runs that broke off in a way that nobody
+foresaw. Then it has failed, and its slot goes on with the next attempt, perhaps elsewhere."""
 PERMILLE_UNFINISHED = 999
 """No run says that it is done before it has ended."""
 
@@ -173,6 +177,9 @@ class Runs:
         if known is not None and known.outcome is not None:
             found: Outcome = OUTCOME.decode(known.outcome)
             return found
+        if known is not None and known.runs >= BEGUN_MAX:
+            log.warning("given up", job=duty.id, execution=key.execution, slot=key.slot, runs=known.runs)
+            return self._kept(key, Failed(OutOfResources(Resource.WALL), f"broken off {known.runs} times", 0))
         schedule = duty.spec.schedule
         nominal_ms = schedule.start_ms + key.execution * schedule.interval_ms
         self.journal.begin(key, record.started_ms)
@@ -197,11 +204,15 @@ class Runs:
                 on_log=on_log,
                 on_checkpoint=(lambda state: self.checkpoints.save(key, state)) if kept_states else None,
             )
-        kept = self.journal.finish(key, OUTCOME.encode(finished.outcome))
-        assert kept.outcome is not None, "just finished"
         log.info("finished", job=duty.id, execution=key.execution, slot=key.slot, outcome=_named(finished.outcome))
-        outcome: Outcome = OUTCOME.decode(kept.outcome)
-        return outcome
+        return self._kept(key, finished.outcome)
+
+    def _kept(self, key: AttemptKey, outcome: Outcome) -> Outcome:
+        """The outcome that the journal has from now on."""
+        record = self.journal.finish(key, OUTCOME.encode(outcome))
+        assert record.outcome is not None, "just finished"
+        kept: Outcome = OUTCOME.decode(record.outcome)
+        return kept
 
     @contextmanager
     def _kept_log(self, key: AttemptKey) -> Iterator[OnText | None]:

@@ -70,6 +70,8 @@ class GatedPool(RuntimePool):
         self.output: bytes | None = None
         self.states: list[bytes] = []
         """What each script saves, when it starts."""
+        self.accidents = 0
+        """So many runs break off in a way that nobody foresaw."""
 
     def runtime_ids(self) -> dict[str, str]:
         return {"wasm": "gated/1"}
@@ -86,6 +88,9 @@ class GatedPool(RuntimePool):
     ) -> Outcome:
         check_spec(spec)
         self.started.append(spec)
+        if self.accidents:
+            self.accidents -= 1
+            raise RuntimeError("what nobody foresaw")
         output = self.output or b"run %d" % len(self.started)
         if self.percent is not None and on_progress is not None:
             on_progress(self.percent, "")

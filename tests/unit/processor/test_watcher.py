@@ -13,10 +13,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.processor.delivery import delivery_id
 from node.processor.journal import AttemptKey
-from node.processor.runs import AHEAD_SLOTS
+from node.processor.runs import AHEAD_SLOTS, BEGUN_MAX
 from pallets.jobs.destinations import Chain, Webhook
 from pallets.jobs.events import AttemptFailed, ExecutionProgressed, SlotVacated
-from pallets.jobs.failure import DeliveryFailed, InputUnavailable, RuntimeUnsupported
+from pallets.jobs.failure import DeliveryFailed, InputUnavailable, OutOfResources, Resource, RuntimeUnsupported
 from pallets.jobs.records import ExecutionState, JobState
 from pallets.jobs.schedule import RUN_GRACE_SLOTS
 from pallets.jobs.types import Blob, Resources, RuntimeKind
@@ -213,6 +213,21 @@ def test_a_run_cut_off_is_run_again_under_the_same_attempt(tmp_path: Path) -> No
             assert (lab.execution().state, lab.execution().attempt) == (ExecutionState.ACCEPTED, 1)
 
     trio.run(main)
+
+
+def test_a_run_that_breaks_off_every_time_is_given_up(tmp_path: Path) -> None:
+    """What nobody foresaw ends no node, and costs an attempt a bounded number of runs; then the slot goes on."""
+
+    async def test(lab: ProcessorLab, nursery: trio.Nursery) -> None:
+        lab.runs.accidents = BEGUN_MAX
+        lab.runs.gate.set()
+        lab.register(lab.spec())
+        await lab.blocks_until(nursery, lambda: lab.chain.best.number > 5 and lab.state() is JobState.DONE)
+        assert declined(lab) == [OutOfResources(Resource.WALL)]
+        assert len(lab.runs.started) == BEGUN_MAX + 1
+        assert (lab.execution().state, lab.execution().attempt) == (ExecutionState.ACCEPTED, 2)
+
+    at_work(test, tmp_path)
 
 
 def test_a_finished_run_is_never_repeated(tmp_path: Path) -> None:
