@@ -18,7 +18,10 @@ from tests.helpers.waiting import wait_for
 
 DEADLINE_S = 90
 DEV_PROCESSOR = "//Alice//processor"
+MEMORY_BYTES = 268_435_456
+"""Of a job made from a template: with as much offered the processor has room for one at a time."""
 OWNER_ACCEPTS = '[verification]\nmode = "owner-accept"\n[processors]\nchoice = "known"\naccounts = ["{account}"]'
+ENDLESS = "def main(heddle):\n    while True:\n        pass\n"
 EARLIEST_EDIT_MS = 600_000
 NATIVE = ("native-python",)
 """Templates that need a processor started with --offer-native, and their interpreter on the machine."""
@@ -136,6 +139,31 @@ def test_an_editor_replaces_a_script_and_gives_the_editing_away(owner: Owner, tm
     # A comment is nothing in the binary form: the text was assembled, and it is the script that the job began with.
     assert edit["script"] == before["spec"]["script"]
     owner.json("job", "cancel", job)
+
+
+@pytest.mark.deadline(3 * DEADLINE_S)
+def test_an_urgent_job_takes_a_processor(owner: Owner, tmp_path: Path) -> None:
+    """`preempt` moves the only processor from a preemptible job to an urgent one, which then runs to its end."""
+    whole = owner.json("processor", "status", DEV_PROCESSOR)["advert"]["capacity"]["memory_bytes"]
+    owner.json("processor", "advertise", "--memory-bytes", str(MEMORY_BYTES))
+    try:
+        # So long a run has its price: nobody takes it for the template's reward.
+        lasting = {"duration_ms": "600_000", "resources__fuel": "400_000_000_000", "reward": '"100"'}
+        patient = job_folder(tmp_path / "patient", extra="[queue]\npreemptible = true", **lasting)
+        (patient / "main.py").write_text(ENDLESS)
+        victim = owner.submit(patient)
+        owner.until(victim, "running")
+        urgent = owner.submit(job_folder(tmp_path / "urgent", extra="[queue]\npriority = 20"))
+        equal = owner.submit(job_folder(tmp_path / "equal"))
+        assert owner.error("job", "preempt", equal, "--from", victim, "--yes")[0] == 4
+        owner.json("job", "cancel", equal)
+        assert "--yes" in owner.error("job", "preempt", urgent, "--from", victim)[1]["hint"]
+        owner.json("job", "preempt", urgent, "--from", victim, "--yes")
+        owner.json("job", "cancel", victim)
+        assert owner.until_ended(urgent)["job"]["end"] == "JobSucceeded"
+        assert [event["victim"] for event in owner.events(urgent, "JobPreempted")] == [int(victim)]
+    finally:
+        owner.json("processor", "advertise", "--memory-bytes", str(whole))
 
 
 def settings_of(owner: Owner, template: str) -> dict[str, str]:
