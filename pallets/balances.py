@@ -292,6 +292,15 @@ class Balances(Pallet):
         self.system.set_data(who, AccountData(data.free + amount, data.reserved - amount, data.frozen, data.flags))
         self.emit(Released(reason, who, amount))
 
+    def move_hold(self, who: bytes, source: HoldReason, target: HoldReason, amount: int) -> None:
+        """Hold an amount for another reason."""
+        if not amount:
+            return
+        self._change_hold(who, source, -amount)
+        self._change_hold(who, target, amount)
+        self.emit(Released(source, who, amount))
+        self.emit(Held(target, who, amount))
+
     def transfer_held(self, source: bytes, reason: HoldReason, target: bytes, amount: int) -> None:
         """Move a held amount of `source` to the free balance of `target`.
 

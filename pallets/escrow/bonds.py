@@ -92,6 +92,12 @@ class Bonds(EscrowStore):
         """M7: the challenger's share of a bond that was `bond` before the verdict."""
         self.pay_from_bond(key, challenger, ppm(bond, self.rates.get().challenger_ppm))
 
+    def refill(self, key: BondKey, reason: HoldReason, amount: int) -> None:
+        """Before a verdict: what fines and verdicts took of a bond comes back out of another hold of its processor."""
+        bond = self.bonds.get(key)
+        self.balances.move_hold(bond.processor, reason, HoldReason.BOND, amount)
+        self.bonds.put(key, replace(bond, amount=bond.amount + amount))
+
     def bond_of(self, key: BondKey) -> int:
         """What is left of a bond."""
         bond = self.bonds.find(key)

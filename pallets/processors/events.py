@@ -87,7 +87,7 @@ class StakeWithdrawn(Event):
 
 @dataclass(slots=True)
 class StakeSlashed(Event):
-    """A part of a stake was burned."""
+    """A part of a stake was taken: it fills up the bond that a verdict takes."""
 
     processor: AccountId
     amount: U128

@@ -11,6 +11,7 @@ Invariant (`check_stakes`): per account, bonded + unbonding == the hold STAKE; o
 no more is fresh than bonded.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from pallets.balances import HoldReason
@@ -21,6 +22,9 @@ from pallets.processors.types import UNBONDING_MAX, Stake, Unbonding
 from runtime.errors import InvariantBroken
 from runtime.pallet import Cost, Signed, call
 from runtime.scale import CompactU128
+
+Take = Callable[[bytes, HoldReason, int], None]
+"""Has an amount that an account holds for a reason."""
 
 
 class Stakes(ProcessorStore):
@@ -68,8 +72,11 @@ class Stakes(ProcessorStore):
 
     # For other pallets.
 
-    def slash_stake(self, who: bytes, amount: int) -> int:
-        """Burn up to `amount` of a processor's stake, the bonded first, then the latest unbonding. What was burned."""
+    def slash_stake(self, who: bytes, amount: int, take: Take | None = None) -> int:
+        """Take up to `amount` of a processor's stake, the bonded first, then the latest unbonding. What was taken.
+
+        `take` has it, or else it is burned.
+        """
         stake = self.stakes.get(who)
         from_bonded = min(amount, stake.bonded)
         missing, kept = amount - from_bonded, []
@@ -82,7 +89,7 @@ class Stakes(ProcessorStore):
         if slashed:
             left = replace(stake, unbonding=tuple(reversed(kept)))
             self._put_stake(who, _with_bonded(left, stake.bonded - from_bonded))
-            self.balances.burn_held(who, HoldReason.STAKE, slashed)
+            (take or self.balances.burn_held)(who, HoldReason.STAKE, slashed)
             self.emit(StakeSlashed(who, slashed))
         return slashed
 

@@ -7,7 +7,7 @@ from pallets.verification.events import LateRevealed
 from pallets.verification.outcomes import opened_digest
 from pallets.verification.store import LATE_KIND, VerificationStore, agenda_id
 from pallets.verification.types import EntryKey
-from pallets.verification.verdicts import LOST_HALVES, bond_key
+from pallets.verification.verdicts import LOST_HALVES, bond_key, make_whole
 
 
 def reveal(store: VerificationStore, key: EntryKey, who: bytes, outcome: Outcome, salt: bytes) -> None:
@@ -43,7 +43,7 @@ def advance(store: VerificationStore, key: EntryKey) -> None:
         return
     bond = bond_key(key[0], key[2], late.terms)
     store.late.remove(key)
-    store.jobs.processors.slash_stake(late.terms.processor, store.escrow.missing_of(bond))
+    make_whole(store, bond, late.terms.processor)
     store.escrow.compensate(bond, late.payer, late.reward)
     store.escrow.forfeit(bond)
     store.escrow.unbind(bond)

@@ -133,12 +133,13 @@ def _convict(
 ) -> None:
     """M7: payer, jurors and challenger in this order, each as far as the bonds reach; the rest is burned.
 
-    What an earlier fine or verdict took of a bond is burned from the processor's stake: each lie costs a whole bond.
+    What an earlier fine or verdict took of a bond comes back from the processor's stake: each lie costs a whole bond.
     """
     escrow, job = store.escrow, store.jobs.jobs.get(key[0])
     bonds = [bond_key(key[0], number, entry.terms) for number, entry in wrong]
+    for bond, (_, entry) in zip(bonds, wrong, strict=True):
+        make_whole(store, bond, entry.terms.processor)
     before = {bond: escrow.bond_of(bond) for bond in bonds}
-    missing = [escrow.missing_of(bond) for bond in bonds]
     for bond in bonds:
         escrow.compensate(bond, job.owner, job.reward)
     from_bonds = _fund(store, bonds)
@@ -148,8 +149,7 @@ def _convict(
         if challenge is not None and challenge.digest == digest and challenge.challenger != job.owner:
             escrow.reward_challenger(bond, before[bond], challenge.challenger)
         escrow.forfeit(bond)
-    for (_, entry), amount in zip(wrong, missing, strict=True):
-        store.jobs.processors.slash_stake(entry.terms.processor, amount)
+    for _, entry in wrong:
         store.reputation.convicted(entry.terms.processor, job.runtime)
 
 
@@ -256,6 +256,14 @@ def _leave_unopened(store: VerificationStore, key: EntryKey, entry: Entry, diges
         store.agenda.arm_at(LATE_KIND, agenda_id(key), 0, deadline)
         store.emit(BondFrozen(job, execution, number, entry.terms.processor, deadline))
     settling.reject(store.jobs, job, execution, number, NotRevealed())
+
+
+def make_whole(store: VerificationStore, bond: BondKey, processor: bytes) -> None:
+    """Before a verdict takes a bond: what it lacks comes out of the processor's stake, as far as that reaches."""
+    escrow = store.escrow
+    store.jobs.processors.slash_stake(
+        processor, escrow.missing_of(bond), lambda _who, reason, amount: escrow.refill(bond, reason, amount)
+    )
 
 
 def bond_key(job: int, number: int, terms: Terms) -> BondKey:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pallets.balances import TREASURY, Burned, Issued, Transfer
 from pallets.escrow.events import BondPaid, FeeBurned, Fined, Forfeited, Paid
 from pallets.juries.events import JurorSettled
-from pallets.processors.events import StakeSlashed
 from pallets.transaction_payment import AUTHOR_PERCENT, TransactionFeePaid
 from tests.helpers.job_client import FinalState, JobClient
 
@@ -15,7 +14,7 @@ class Explained:
     """What events say of money, by account. One consumer pays for all jobs, one account authors all blocks.
 
     `changes` are those of balances, free and held together. They follow from the others: `fees` of transactions, what
-    jobs `paid` and what of them was burned, what was `fined`, what verdicts took of bonds and stakes (`convicted`) and
+    jobs `paid` and what of them was burned, what was `fined`, what verdicts took of bonds (`convicted`) and
     gave to `jurors` and to the payer (`compensated`).
     """
 
@@ -50,7 +49,7 @@ class Explained:
                 case Fined():
                     self.fined[event.processor] += event.amount
                     self._fire[event.processor] += event.amount
-                case Forfeited() | StakeSlashed():
+                case Forfeited():
                     self.convicted[event.processor] += event.amount
                     self._fire[event.processor] += event.amount
                 case JurorSettled():

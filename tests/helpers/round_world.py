@@ -1,5 +1,6 @@
 """A world in which results are judged: processors for the work, others that may be jurors and auditors, a treasury."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,25 @@ class RoundWorld(World):
         self.until(lambda: self.agenda.now() >= self.juries.panel(panel).opens)
         for who, outcome in words.items():
             self.call("Juries", "reveal", who, panel, outcome, SALT)
+        return seats
+
+    def judge_together(self, job: int, outcomes: Sequence[Outcome]) -> list[list[bytes]]:
+        """The panels of several executions sit at once, and each finds its outcome. Who sat on each."""
+        panels = [self.round(job, execution).panel or 0 for execution in range(len(outcomes))]
+        self.slots(3)
+        for panel in panels:
+            for who in self.jurors:
+                self.refuses("Juries", "claim", who, panel)
+        self.until(lambda: all(self.juries.panel(panel).stage is not Stage.CLAIMING for panel in panels))
+        seats = [[seat.processor for seat in self.juries.seats_of(panel, self.juries.panel(panel))] for panel in panels]
+        for execution, outcome in enumerate(outcomes):
+            for who in seats[execution]:
+                word = self.outsiders_commitment(job, execution, outcome, who)
+                self.call("Juries", "commit", who, panels[execution], word)
+        self.until(lambda: all(self.agenda.now() >= self.juries.panel(panel).opens for panel in panels))
+        for execution, outcome in enumerate(outcomes):
+            for who in seats[execution]:
+                self.call("Juries", "reveal", who, panels[execution], outcome, SALT)
         return seats
 
     def bond(self, who: bytes) -> int:

@@ -1,5 +1,8 @@
 """Juries: what a dissent among replicas costs, to the planck, and whom it never touches."""
 
+from collections import Counter
+
+from pallets.balances import TREASURY
 from pallets.jobs import types
 from pallets.jobs.failure import AppError, Mismatch, NoAgreement
 from pallets.jobs.records import ExecutionState, JobFailed, JobState
@@ -131,6 +134,37 @@ def test_a_liar_loses_the_rest_of_its_lease_too() -> None:
     assert world.jobs.mark_of(job, THREE).excluded
     assert world.bond(ONE) > 0
     assert world.bond(THREE) == 0
+
+
+def test_a_second_lie_under_one_lease_pays_its_jury_as_the_first_did() -> None:
+    """The first verdict emptied the bond: it is filled from the stake, so that the treasury is not asked."""
+    world = RoundWorld()
+    world.call("Processors", "stake", THREE, BOND)
+    start = world.system.now_ms + 10_000
+    schedule = types.Schedule(start, start + 10_001, 10_000, 5_000, 10_000)
+    job = world.job_in(types.Quorum(2), slots=3, schedule=schedule)
+    for execution in range(2):
+        for slot in range(3):
+            world.compute(job, execution, slot, world.lie(job, execution) if slot == 2 else world.found(job, execution))
+    for execution in range(2):
+        while world.agenda.now() < world.round(job, execution).open_at:
+            world.slots(1)
+        for slot in range(3):
+            outcome = world.lie(job, execution) if slot == 2 else world.found(job, execution)
+            world.reveal_result(job, execution, slot, outcome)
+    treasury, three = world.balances.total(TREASURY), world.balances.total(THREE)
+    stake = world.processors.stake_of(THREE)
+    jurors = {who: world.balances.total(who) for who in world.jurors}
+    first, second = world.judge_together(job, [world.found(job, execution) for execution in range(2)])
+    seats = Counter((*first, *second))
+    assert {who: world.balances.total(who) - jurors[who] for who in seats} == {
+        who: count * REWARD for who, count in seats.items()
+    }
+    world.check()
+    assert world.balances.total(TREASURY) == treasury
+    assert world.balances.total(THREE) == three - 2 * BOND
+    assert world.processors.stake_of(THREE) == stake - BOND
+    assert world.is_settled()
 
 
 def test_what_a_convicted_processor_left_closed_costs_it_a_whole_bond_too() -> None:
