@@ -132,5 +132,7 @@ class JobQueue:
 
 
 def rank(place: Place, clock: int, id: int) -> tuple[int, int, int]:
-    """Lower is better: priority and age, then who waits longest."""
+    """Lower is better: priority and age, then who waits longest. Of one line only the first is compared, so that jobs
+    that entered it in one slot stand in the order in which they came.
+    """
     return -(place.priority + max(0, clock - place.since) // AGEING_SLOTS), place.since, id
