@@ -87,7 +87,13 @@ class OwnerRules:
 
     @rule()
     def look_at_the_queue(self) -> None:
-        """Its order is that of the ranks; in one line those that came in one slot stand as they came, not by number."""
+        """All that wait, by rank. Of one priority, those that came in one slot stand as they came (decision 22)."""
         queue, clock = self.world.jobs.queue, self.world.agenda.now()
-        ranks = [rank(queue.places.get(job), clock, job)[:2] for job in queue.in_order(clock)]
-        assert ranks == sorted(ranks)
+        order = list(queue.in_order(clock))
+        ranks = {job: rank(queue.places.get(job), clock, job) for job in order}
+        assert sorted(order) == sorted(job for job, _ in queue.index.items())
+        assert [ranks[job][:2] for job in order] == sorted(one[:2] for one in ranks.values())
+        left = list(order)
+        while left:
+            lines = {queue.places.get(job).priority: job for job in reversed(left)}
+            assert left.pop(0) == min(lines.values(), key=lambda job: ranks[job]), "the best of the lines' first"
